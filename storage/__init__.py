@@ -1,0 +1,1 @@
+"""What is kept: the order ledger and its migrations in PostgreSQL, reports in object storage."""

@@ -1,0 +1,1 @@
+"""The daemon: from a delivery on the queue to a settled delivery (batches, execution, CLI)."""

@@ -1,0 +1,94 @@
+"""What every command does: read the settings, run a coroutine, turn errors into exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from consumer.cli.output import ExitCode, fail
+from consumer.errors import (
+    BrokerUnavailable,
+    ConsumerError,
+    PublishRefused,
+    TopologyMismatch,
+)
+from consumer.settings import Settings
+from providers.errors import ProviderError
+from storage import migrate, postgres
+from storage.errors import LedgerUnavailable, MigrationError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from storage.postgres import Database
+
+T = TypeVar("T")
+_CONNECT_WITHIN = 5.0  # seconds that a command waits for the database
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; ends the command if they are wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+        fail(f"the settings are wrong: {faults}", ExitCode.USAGE)
+    except ValueError as error:
+        fail(f"the settings are wrong: {error}", ExitCode.USAGE)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest loop there is; errors become a line and an exit code."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except LedgerUnavailable as error:
+        fail(f"{error}; is DATABASE_URL right?", ExitCode.UNREACHABLE)
+    except BrokerUnavailable as error:
+        fail(f"{error}; is AMQP_URL right?", ExitCode.UNREACHABLE)
+    except (MigrationError, TopologyMismatch, PublishRefused) as error:
+        fail(str(error), ExitCode.FAILED)
+    except (ConsumerError, StorageError, ProviderError) as error:
+        fail(f"{type(error).__name__}: {error}", ExitCode.FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted", ExitCode.FAILED)
+
+
+def run_with_database(
+    settings: Settings, work: Callable[[Database], Awaitable[T]], *, check: bool = True
+) -> T:
+    """Run a coroutine with the database of the settings, migrated as this version needs it."""
+
+    async def connected() -> T:
+        database = await postgres.connect(settings, give_up_after=_CONNECT_WITHIN)
+        try:
+            if check:
+                await migrate.check(database)
+            return await work(database)
+        finally:
+            await database.aclose()
+
+    return run(connected())
+
+
+def quiet_logs() -> None:
+    """Keep a command's standard output for its answer: warnings go to standard error."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(30),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional: it is not there on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,69 @@
+"""Putting a message among the dead letters: body untouched, the reason in headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from pamqp.common import FieldValue
+
+    from consumer.delivery import Delivery
+    from consumer.publisher import Publisher
+    from consumer.settlement import Decision
+    from consumer.topology import Topology
+
+_ERROR_MOST = 1000  # characters; headers share a frame with the rest of the message
+_OURS = "trade-"
+
+
+def dead_letter_headers(
+    delivery: Delivery, decision: Decision, request_id: str | None, failed_at: datetime
+) -> dict[str, FieldValue]:
+    """Build the headers of a dead letter. Pure.
+
+    The message's own headers are kept, except the broker's `x-death` and its kind, and headers
+    of an earlier death.
+    """
+    headers = {
+        name: value
+        for name, value in _plain(delivery.headers).items()
+        if not name.startswith(("x-", _OURS))
+    }
+    headers |= {
+        "trade-reason": decision.reason or "REFUSED",
+        "trade-error": (decision.error or "")[:_ERROR_MOST],
+        "trade-batch-id": delivery.batch_id,
+        "trade-attempts": delivery.attempt,
+        "trade-failed-at": failed_at.isoformat(),
+    }
+    if request_id is not None:
+        headers["trade-request-id"] = request_id
+    return headers
+
+
+async def bury(
+    publisher: Publisher,
+    topology: Topology,
+    delivery: Delivery,
+    headers: Mapping[str, FieldValue],
+) -> None:
+    """Publish a dead letter; returns once the broker has it. Raises as `Publisher.publish`."""
+    await publisher.publish(
+        delivery.body,
+        exchange=topology.dead_exchange,
+        routing_key=topology.queue,
+        message_id=delivery.message_id,
+        headers=headers,
+    )
+
+
+def _plain(headers: Mapping[str, object]) -> dict[str, FieldValue]:
+    """Keep the headers whose values are plain; nested tables are the broker's own."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if isinstance(value, str | int | bool) and len(str(value)) <= _ERROR_MOST
+    }

@@ -1,0 +1,166 @@
+"""From bytes to a `TradeMessage`, or to an error that tells the producer what to mend. Pure.
+
+Strict on purpose: UTF-8, one JSON object, no field twice, no NaN, no number that would take a
+megabyte to print. Numbers become `Decimal` in the parser and stay it.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import ValidationError
+
+from consumer.errors import MalformedMessage
+from consumer.message import TradeMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NUMBER_MOST = 64  # characters; the longest sensible number is far shorter
+_SHOWN_ERRORS = 5
+
+
+def decode(body: bytes, max_bytes: int) -> TradeMessage:
+    """Read a message body.
+
+    Accepts the flat form, and the REST envelope `{"requestId": …, "payload": {…}}`.
+
+    Raises:
+        MalformedMessage: with what was wrong, where, and what would be right.
+    """
+    return validate(parse_object(body, max_bytes))
+
+
+def parse_object(body: bytes, max_bytes: int) -> dict[str, Any]:
+    """Parse one JSON object; raises `MalformedMessage`."""
+    if len(body) > max_bytes:
+        raise MalformedMessage(
+            "TOO_LARGE", f"the body has {len(body)} bytes; at most {max_bytes} are accepted"
+        )
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(
+            "NOT_UTF8", f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}"
+        ) from None
+    try:
+        value = json.loads(
+            text,
+            parse_float=_number,
+            parse_int=_number,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedMessage(
+            "NOT_JSON", f"the body is not JSON: {error.msg} at character {error.pos}"
+        ) from None
+    except RecursionError:
+        raise MalformedMessage(
+            "NOT_JSON", "the body is nested too deeply; a trade message is one flat object"
+        ) from None
+    if not isinstance(value, dict):
+        raise MalformedMessage(
+            "NOT_AN_OBJECT", f"the body is a JSON {_json_type(value)}; expected an object"
+        )
+    return value
+
+
+def validate(value: dict[str, Any]) -> TradeMessage:
+    """Hold a parsed object against the contract; raises `MalformedMessage`."""
+    if "payload" in value:
+        value = _open_envelope(value)
+    try:
+        return TradeMessage.model_validate(value)
+    except ValidationError as error:
+        raise MalformedMessage("VALIDATION_ERROR", describe(error), request_id_of(value)) from None
+
+
+def request_id_of(value: dict[str, Any]) -> str | None:
+    """Return the request id of an object that may be malformed otherwise."""
+    candidate = value.get("requestId")
+    if isinstance(candidate, str) and 1 <= len(candidate) <= 128 and candidate.isprintable():  # noqa: PLR2004 - the contract's bounds
+        return candidate
+    return None
+
+
+def describe(error: ValidationError) -> str:
+    """Say every fault in one line: field, then what would be right. Never the input."""
+    faults = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(str(part) for part in item["loc"])
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            text = "unknown field"
+        elif item["type"] == "missing":
+            text = "is missing"
+        faults.append(f"{where}: {text}" if where else text)
+    more = len(faults) - _SHOWN_ERRORS
+    shown = "; ".join(faults[:_SHOWN_ERRORS])
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _open_envelope(value: dict[str, Any]) -> dict[str, Any]:
+    payload = value["payload"]
+    request_id = request_id_of(value)
+    extra = sorted(set(value) - {"requestId", "payload"})
+    if extra:
+        raise MalformedMessage(
+            "VALIDATION_ERROR",
+            f"{', '.join(extra)}: unknown field beside payload; an envelope has requestId and "
+            "payload only",
+            request_id,
+        )
+    if not isinstance(payload, dict):
+        raise MalformedMessage(
+            "VALIDATION_ERROR",
+            f"payload: is a JSON {_json_type(payload)}; expected an object",
+            request_id,
+        )
+    inner = payload.get("requestId", value.get("requestId"))
+    if "requestId" in value and inner != value["requestId"]:
+        raise MalformedMessage(
+            "VALIDATION_ERROR", "payload.requestId: differs from the envelope's", request_id
+        )
+    return {**payload, "requestId": inner} if inner is not None else payload
+
+
+def _number(text: str) -> Decimal:
+    if len(text) > _NUMBER_MOST:
+        raise MalformedMessage(
+            "VALIDATION_ERROR", f"a number has {len(text)} characters; at most {_NUMBER_MOST}"
+        )
+    return Decimal(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise MalformedMessage("NOT_JSON", f"{text} is not JSON; a number is expected")
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise MalformedMessage(
+            "VALIDATION_ERROR", f"{', '.join(twice)[:200]}: given more than once"
+        )
+    return value
+
+
+def _json_type(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case Decimal():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"

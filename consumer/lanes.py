@@ -1,0 +1,57 @@
+"""Lanes: work with the same key runs one after the other in order, other keys run beside it.
+
+A lane is one (exchange, account, symbol): two orders for the same position never race. Knows
+nothing of messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    Job = Callable[[], Awaitable[None]]
+
+
+class Lanes:
+    """Runs jobs in order within their lane. A job must not raise."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, deque[Job]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, lane: Hashable, job: Job) -> None:
+        """Start a job, or line it up behind the ones of its lane."""
+        queue = self._waiting.get(lane)
+        if queue is not None:
+            queue.append(job)
+            return
+        self._waiting[lane] = deque((job,))
+        task = asyncio.create_task(self._run(lane), name=f"lane {lane}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def busy(self) -> int:
+        """How many lanes are running."""
+        return len(self._tasks)
+
+    async def idle(self) -> None:
+        """Wait until no job is left."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def cancel(self) -> None:
+        """Stop whatever runs; jobs that wait are dropped."""
+        self._waiting.clear()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, lane: Hashable) -> None:
+        while queue := self._waiting.get(lane):
+            await queue.popleft()()
+        self._waiting.pop(lane, None)

@@ -1,0 +1,106 @@
+"""Publishing that is sure: persistent, mandatory, confirmed, within a deadline.
+
+Uses a connection of its own, so that a broker that blocks publishers does not block settling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import aio_pika
+from aio_pika.exceptions import DeliveryError, PublishError
+
+from consumer import broker
+from consumer.broker import UNAVAILABLE, say, shown
+from consumer.errors import BrokerUnavailable, PublishRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aio_pika.abc import AbstractChannel, AbstractExchange
+    from pamqp.common import FieldValue
+
+    from consumer.settings import BrokerSettings
+
+
+class Publisher:
+    """Publishes; opens its connection when it is first needed and anew after it was lost."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._channel: AbstractChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._opening = asyncio.Lock()
+
+    async def publish(
+        self,
+        body: bytes,
+        *,
+        exchange: str,
+        routing_key: str,
+        message_id: str | None = None,
+        headers: Mapping[str, FieldValue] | None = None,
+        content_type: str = "application/json",
+    ) -> None:
+        """Publish one message; returns once the broker has it safe in a queue.
+
+        Raises:
+            PublishRefused: no queue took it (returned as unroutable, or refused).
+            BrokerUnavailable: the broker is away or silent; it may or may not have it.
+        """
+        message = aio_pika.Message(
+            body,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            content_type=content_type,
+            message_id=message_id,
+            headers=dict(headers or {}),
+        )
+        timeout = self._settings.broker_timeout
+        try:
+            target = await self._exchange(exchange)
+            await target.publish(message, routing_key, mandatory=True, timeout=timeout)
+        except PublishError as error:
+            raise PublishRefused(
+                f"no queue took the message: exchange {exchange!r} has no binding for "
+                f"{routing_key!r}; run `trade-worker topology apply`"
+            ) from error
+        except DeliveryError as error:
+            raise PublishRefused(
+                f"the broker refused the message for {routing_key!r}: the queue is full or "
+                "has no majority of its members"
+            ) from error
+        except UNAVAILABLE as error:
+            await self._drop()
+            raise BrokerUnavailable(f"RabbitMQ at {shown(self._settings)}: {say(error)}") from error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._drop()
+
+    async def _exchange(self, name: str) -> AbstractExchange:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                await self._drop()
+                connection = await self._stack.enter_async_context(
+                    broker.connection(self._settings, "publisher")
+                )
+                self._channel = await asyncio.wait_for(
+                    connection.channel(publisher_confirms=True, on_return_raises=True),
+                    self._settings.broker_timeout,
+                )
+            if name not in self._exchanges:
+                self._exchanges[name] = (
+                    await self._channel.get_exchange(name, ensure=False)
+                    if name
+                    else self._channel.default_exchange
+                )
+            return self._exchanges[name]
+
+    async def _drop(self) -> None:
+        self._channel = None
+        self._exchanges.clear()
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()

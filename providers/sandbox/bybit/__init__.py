@@ -1,0 +1,1 @@
+"""Bybit's side of the sandbox exchange: V5, category linear."""

@@ -15,6 +15,7 @@ import structlog
 from consumer.execution import Executor
 from consumer.gate import LedgerGate
 from consumer.intake import Intake
+from consumer.offload import Offload
 from consumer.publisher import Publisher
 from consumer.reconciler import Reconciler
 from consumer.topology import Topology
@@ -25,6 +26,8 @@ from providers.router import ExchangeRouter
 from storage import migrate, postgres
 from storage.ladders import remember_ladder
 from storage.ledger import Ledger
+from storage.objects.opening import open_store
+from storage.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,6 +49,7 @@ async def run_worker(settings: Settings, *, apply_migrations: bool = False) -> N
     Raises:
         MigrationError: the schema does not fit this version.
         TopologyMismatch: the broker has queues that differ from ours.
+        ObjectStoreMisconfigured: the settings lead to no object store.
     """
     stop = asyncio.Event()
     _listen_for_signals(stop)
@@ -70,6 +74,8 @@ async def run_worker(settings: Settings, *, apply_migrations: bool = False) -> N
             Topology(topology.queue, topology.exchange, delays)
             for delays in await remember_ladder(database, topology.queue, topology.delays)
         ]
+        # Before anything else is under way: to make an S3 client takes half a second of computing.
+        store = await stack.enter_async_context(open_store(settings, settings.reports_bucket))
         gate = LedgerGate(database.ping)
         stack.push_async_callback(gate.aclose)
         router = ExchangeRouter(load_providers(), settings)
@@ -85,6 +91,10 @@ async def run_worker(settings: Settings, *, apply_migrations: bool = False) -> N
             Reconciler(ledger, router, settings, gate, clock).run(), name="reconciler"
         )
         stack.push_async_callback(_end, reconciler)
+        offload = asyncio.create_task(
+            Offload(Outbox(database), store, settings, gate).run(), name="offload"
+        )
+        stack.push_async_callback(_end, offload)
         intake = Intake(settings, topology, gate, worker.arrived, older)
         _log.info("worker started", owner=str(owner), exchanges=sorted(router.configured))
         await intake.run(stop, worker.drain)

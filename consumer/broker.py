@@ -55,7 +55,7 @@ async def connection(settings: BrokerSettings, purpose: str) -> AsyncIterator[Ab
             ),
             settings.broker_timeout,
         )
-    except UNAVAILABLE as error:
+    except (*UNAVAILABLE, StopAsyncIteration) as error:
         raise BrokerUnavailable(f"RabbitMQ at {shown(settings)}: {say(error)}") from error
     try:
         yield opened
@@ -81,5 +81,7 @@ def say(error: BaseException) -> str:
     """Describe an error in one line."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, StopAsyncIteration):  # what aiormq raises then
+        return "it closed the connection before it had said anything"
     text = str(error).strip().split("\n", 1)[0]
     return text or type(error).__name__

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from consumer.settlement import Decision
     from consumer.topology import Topology
 
-_ERROR_MOST = 1000  # characters; headers share a frame with the rest of the message
+# Headers must fit into one frame, whatever a producer put there.
+_ERROR_MOST = 1000  # characters of one header
+_KEPT_MOST = 16_384  # characters of all headers that are kept
 _OURS = "trade-"
 
 
@@ -27,11 +29,7 @@ def dead_letter_headers(
     The message's own headers are kept, except the broker's `x-death` and its kind, and headers
     of an earlier death.
     """
-    headers = {
-        name: value
-        for name, value in _plain(delivery.headers).items()
-        if not name.startswith(("x-", _OURS))
-    }
+    headers = _kept(delivery.headers)
     headers |= {
         "trade-reason": decision.reason or "REFUSED",
         "trade-error": (decision.error or "")[:_ERROR_MOST],
@@ -60,10 +58,15 @@ async def bury(
     )
 
 
-def _plain(headers: Mapping[str, object]) -> dict[str, FieldValue]:
-    """Keep the headers whose values are plain; nested tables are the broker's own."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if isinstance(value, str | int | bool) and len(str(value)) <= _ERROR_MOST
-    }
+def _kept(headers: Mapping[str, object]) -> dict[str, FieldValue]:
+    """Choose the headers to keep: the producer's, plain ones (nested tables are the broker's)."""
+    kept: dict[str, FieldValue] = {}
+    room = _KEPT_MOST
+    for name, value in headers.items():
+        if name.startswith(("x-", _OURS)) or not isinstance(value, str | int | bool):
+            continue
+        size = len(str(value))
+        if size <= _ERROR_MOST and len(name) + size <= room:
+            kept[name] = value
+            room -= len(name) + size
+    return kept

@@ -1,25 +1,30 @@
 """From bytes to a `TradeMessage`, or to an error that tells the producer what to mend. Pure.
 
 Strict on purpose: UTF-8, one JSON object, no field twice, no NaN, no number that would take a
-megabyte to print. Numbers become `Decimal` in the parser and stay it.
+megabyte to print. Numbers become `Decimal` in the parser and stay it. What an error shows of a
+body is cut and printable, so that it can go into a header, a log line and a database.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections import Counter
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from consumer.errors import MalformedMessage
-from consumer.message import TradeMessage
+from consumer.message import NoNumber, TradeMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NUMBER_MOST = 64  # characters; the longest sensible number is far shorter
+_EXPONENT_MOST = 99  # a message's fields are stricter; beyond it counting gets slow
 _SHOWN_ERRORS = 5
+_SHOWN_NAME = 40  # characters of a field's name
 
 
 def decode(body: bytes, max_bytes: int) -> TradeMessage:
@@ -39,6 +44,12 @@ def parse_object(body: bytes, max_bytes: int) -> dict[str, Any]:
         raise MalformedMessage(
             "TOO_LARGE", f"the body has {len(body)} bytes; at most {max_bytes} are accepted"
         )
+    if not body.strip():
+        raise MalformedMessage("NOT_JSON", "the body is empty; expected one JSON object")
+    if body.startswith(codecs.BOM_UTF8):
+        raise MalformedMessage(
+            "NOT_JSON", "the body begins with a byte order mark; leave it out, JSON has none"
+        )
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -50,7 +61,7 @@ def parse_object(body: bytes, max_bytes: int) -> dict[str, Any]:
             text,
             parse_float=_number,
             parse_int=_number,
-            parse_constant=_refuse_constant,
+            parse_constant=_constant,
             object_pairs_hook=_object,
         )
     except json.JSONDecodeError as error:
@@ -90,12 +101,15 @@ def describe(error: ValidationError) -> str:
     """Say every fault in one line: field, then what would be right. Never the input."""
     faults = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(_shown(str(part)) for part in item["loc"])
         text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             text = "unknown field"
         elif item["type"] == "missing":
             text = "is missing"
+        elif item["type"] == "string_unicode":
+            what = "must be" if where else "a field's name is not"
+            text = f"{what} valid Unicode: no half of a surrogate pair alone"
         faults.append(f"{where}: {text}" if where else text)
     more = len(faults) - _SHOWN_ERRORS
     shown = "; ".join(faults[:_SHOWN_ERRORS])
@@ -109,7 +123,7 @@ def _open_envelope(value: dict[str, Any]) -> dict[str, Any]:
     if extra:
         raise MalformedMessage(
             "VALIDATION_ERROR",
-            f"{', '.join(extra)}: unknown field beside payload; an envelope has requestId and "
+            f"{_shown_all(extra)}: unknown field beside payload; an envelope has requestId and "
             "payload only",
             request_id,
         )
@@ -127,27 +141,41 @@ def _open_envelope(value: dict[str, Any]) -> dict[str, Any]:
     return {**payload, "requestId": inner} if inner is not None else payload
 
 
-def _number(text: str) -> Decimal:
+def _number(text: str) -> Decimal | NoNumber:
     if len(text) > _NUMBER_MOST:
-        raise MalformedMessage(
-            "VALIDATION_ERROR", f"a number has {len(text)} characters; at most {_NUMBER_MOST}"
-        )
-    return Decimal(text)
+        return NoNumber(f"is a number of {len(text)} characters; at most {_NUMBER_MOST} are read")
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent that even a Decimal can't hold
+        number = None
+    if number is None or abs(number.adjusted()) > _EXPONENT_MOST:
+        return NoNumber(f"is beyond 10^±{_EXPONENT_MOST}")
+    return number
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise MalformedMessage("NOT_JSON", f"{text} is not JSON; a number is expected")
+def _constant(text: str) -> NoNumber:
+    return NoNumber(f"is {text}, which JSON does not have; must be a number, such as 0.005")
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise MalformedMessage(
-            "VALIDATION_ERROR", f"{', '.join(twice)[:200]}: given more than once"
-        )
+        counts = Counter(name for name, _ in pairs)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        raise MalformedMessage("VALIDATION_ERROR", f"{_shown_all(twice)}: given more than once")
     return value
+
+
+def _shown(name: str) -> str:
+    """Make a field's name fit to be shown, whatever it is."""
+    cut = name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
+    return cut if cut and cut.isprintable() else ascii(cut)
+
+
+def _shown_all(names: Sequence[str]) -> str:
+    shown = ", ".join(_shown(name) for name in names[:_SHOWN_ERRORS])
+    more = len(names) - _SHOWN_ERRORS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _json_type(value: object) -> str:
@@ -156,7 +184,7 @@ def _json_type(value: object) -> str:
             return "null"
         case bool():
             return "boolean"
-        case Decimal():
+        case Decimal() | NoNumber():
             return "number"
         case str():
             return "string"

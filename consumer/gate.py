@@ -69,7 +69,9 @@ class LedgerGate:
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             try:
                 await self._probe()
-            except LedgerUnavailable:
+            except Exception as error:  # noqa: BLE001 - a prober that ended would never open it
+                if not isinstance(error, LedgerUnavailable):
+                    _log.warning("ledger probe failed", error=repr(error))
                 wait = min(wait * 2, _LONGEST_WAIT)
                 continue
             _log.info("ledger reachable again, trading resumed")

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """Runs jobs in order within their lane. A job must not raise."""
+    """Runs jobs in order within their lane.
+
+    A job must not raise; one that does is told to the event loop's exception handler, and its
+    lane goes on.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[Job]] = {}
@@ -53,5 +57,10 @@ class Lanes:
 
     async def _run(self, lane: Hashable) -> None:
         while queue := self._waiting.get(lane):
-            await queue.popleft()()
+            try:
+                await queue.popleft()()
+            except Exception as error:  # noqa: BLE001 - a lane that ended here would never go on
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"a job of lane {lane} raised", "exception": error}
+                )
         self._waiting.pop(lane, None)

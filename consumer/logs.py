@@ -1,7 +1,13 @@
-"""Logs: one JSON object a line on standard output, or readable lines on a terminal."""
+"""Logs: one JSON object a line on standard output, or readable lines on a terminal.
+
+A line that can't be written (the disk is full, the reader of the pipe is gone) is lost; it must
+not stop an order.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -48,7 +54,7 @@ def configure(level: str, log_format: LogFormat, *, replica: str | None = None) 
                 structlog.processors.JSONRenderer(serializer=_to_json),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(number),
-            logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+            logger_factory=lambda *_: _Unfailing(sys.stdout.buffer),
             cache_logger_on_first_use=True,
         )
     structlog.contextvars.clear_contextvars()
@@ -65,4 +71,18 @@ def _without_none(
 
 
 def _to_json(event: object, **_options: object) -> bytes:
-    return orjson.dumps(event, default=str)
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:  # half a surrogate pair, or an integer beyond 64 bits
+        return json.dumps(event, default=str).encode()
+
+
+class _Unfailing(structlog.BytesLogger):
+    """Writes lines; loses one rather than raise."""
+
+    def msg(self, message: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg

@@ -7,6 +7,7 @@ generated from it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
@@ -25,14 +26,27 @@ from providers.orders import (
 from providers.symbols import normalise
 
 MAX_LEVERAGE = 125
-_NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 _MAX_EXPONENT = 20  # no quantity or price on any exchange is beyond 10^±20
+_MAX_DECIMALS = 30  # nor written with more decimals
 _MIN_EPOCH_MS = 10**11  # 1973: anything smaller is seconds, which nobody should guess at
 _MAX_EPOCH_MS = 10**14
 
 
+@dataclass(frozen=True, slots=True)
+class NoNumber:
+    """What the parser puts in the place of a number that nothing should count with.
+
+    Then the error can name the field that it stands in.
+    """
+
+    why: str
+
+
 def _decimal(value: object) -> object:
     """Take a JSON number or a decimal string; never a float, never NaN or infinity."""
+    if isinstance(value, NoNumber):
+        raise ValueError(value.why)
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
     if isinstance(value, int):
@@ -46,10 +60,19 @@ def _decimal(value: object) -> object:
             raise ValueError("must be a number, such as 0.005") from None
     if isinstance(value, Decimal) and value and abs(value.adjusted()) > _MAX_EXPONENT:
         raise ValueError(f"is beyond 10^±{_MAX_EXPONENT}")
+    if isinstance(value, Decimal) and _exponent(value) < -_MAX_DECIMALS:
+        raise ValueError(f"has more than {_MAX_DECIMALS} decimals")
     return value
 
 
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
 def _whole(value: object) -> object:
+    if isinstance(value, NoNumber):
+        raise ValueError(value.why)
     if isinstance(value, bool | str):
         raise ValueError("must be a whole number, such as 10")
     return value
@@ -69,10 +92,13 @@ def _quantity(value: Decimal) -> Decimal:
 
 def _instant(value: object) -> object:
     """Take ISO 8601 with a time zone, or milliseconds since 1970."""
+    if isinstance(value, NoNumber):
+        raise ValueError(value.why)
     if isinstance(value, bool):
         raise ValueError("must be a time, not true or false")
     if isinstance(value, Decimal | int):
-        if value != int(value) or not _MIN_EPOCH_MS <= value <= _MAX_EPOCH_MS:
+        # The range first: a huge exponent would take for ever to become an int.
+        if not _MIN_EPOCH_MS <= value <= _MAX_EPOCH_MS or value != int(value):
             raise ValueError("as a number must be whole milliseconds since 1970, UTC")
         seconds, milliseconds = divmod(int(value), 1000)
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
@@ -83,7 +109,10 @@ def _instant(value: object) -> object:
             raise ValueError("must be ISO 8601, such as 2026-01-31T12:00:00Z") from None
         if parsed.tzinfo is None:
             raise ValueError("needs a time zone, such as the Z in 2026-01-31T12:00:00Z")
-        return parsed.astimezone(UTC)
+        try:
+            return parsed.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("must be within the years 1 to 9999, UTC") from None
     return value
 
 
@@ -135,9 +164,9 @@ class TradeMessage(BaseModel):
     request_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)] = (
         Field(description="Unique for a trade; the same id again never trades twice.")
     )
-    exchange: Annotated[
-        str | None, BeforeValidator(_lower), Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
-    ] = Field(None, description="bybit, binance or mexc; routing may redirect it.")
+    exchange: (
+        Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] | None
+    ) = Field(None, description="bybit, binance or mexc; routing may redirect it.")
     action: Annotated[Action, BeforeValidator(_upper)] = Field(
         description="LONG, SHORT, CLOSE_LONG, CLOSE_SHORT or CLOSE (whichever side is open)."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from consumer import broker
 from consumer.broker import UNAVAILABLE, say, shown
@@ -58,10 +59,12 @@ class Publisher:
             message_id=message_id,
             headers=dict(headers or {}),
         )
-        timeout = self._settings.broker_timeout
+        channel: AbstractChannel | None = None
         try:
-            target = await self._exchange(exchange)
-            await target.publish(message, routing_key, mandatory=True, timeout=timeout)
+            channel, target = await self._exchange(exchange)
+            await target.publish(
+                message, routing_key, mandatory=True, timeout=self._settings.broker_timeout
+            )
         except PublishError as error:
             raise PublishRefused(
                 f"no queue took the message: exchange {exchange!r} has no binding for "
@@ -73,31 +76,44 @@ class Publisher:
                 "has no majority of its members"
             ) from error
         except UNAVAILABLE as error:
-            await self._drop()
+            # Others may have noticed before and opened a new connection: leave that one alone.
+            if channel is self._channel:
+                await self._drop()
+            if isinstance(error, ChannelNotFoundEntity) and f"exchange '{exchange}'" in str(error):
+                raise PublishRefused(
+                    f"no queue took the message: exchange {exchange!r} does not exist; run "
+                    "`trade-worker topology apply`"
+                ) from error
             raise BrokerUnavailable(f"RabbitMQ at {shown(self._settings)}: {say(error)}") from error
 
     async def aclose(self) -> None:
         """Close the connection."""
         await self._drop()
 
-    async def _exchange(self, name: str) -> AbstractExchange:
+    async def _exchange(self, name: str) -> tuple[AbstractChannel, AbstractExchange]:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self._drop()
-                connection = await self._stack.enter_async_context(
-                    broker.connection(self._settings, "publisher")
-                )
-                self._channel = await asyncio.wait_for(
-                    connection.channel(publisher_confirms=True, on_return_raises=True),
-                    self._settings.broker_timeout,
-                )
+                self._channel = await self._open()
             if name not in self._exchanges:
                 self._exchanges[name] = (
                     await self._channel.get_exchange(name, ensure=False)
                     if name
                     else self._channel.default_exchange
                 )
-            return self._exchanges[name]
+            return self._channel, self._exchanges[name]
+
+    async def _open(self) -> AbstractChannel:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(
+                broker.connection(self._settings, "publisher")
+            )
+            channel = await asyncio.wait_for(
+                connection.channel(publisher_confirms=True, on_return_raises=True),
+                self._settings.broker_timeout,
+            )
+            self._stack = stack.pop_all()
+        return channel
 
     async def _drop(self) -> None:
         self._channel = None

@@ -36,6 +36,7 @@ _AT_ONCE = 8  # look-ups under way at the same time
 _BORROW = timedelta(seconds=30)
 _MOST = 50
 _ORPHAN_EVERY = 10.0  # seconds
+_AFTER_A_FAULT = 5.0  # seconds
 _ORPHAN_GRACE = timedelta(seconds=5)
 
 
@@ -90,6 +91,10 @@ class Reconciler:
                 due = await self._ledger.due_checks(_MOST, _BORROW)
             except LedgerUnavailable as error:
                 self._gate.report(error)
+                continue
+            except Exception:  # noqa: BLE001 - if it ended here, nobody would follow the orders
+                _log.exception("reconciling failed, going on")
+                await asyncio.sleep(_AFTER_A_FAULT)
                 continue
             if due:
                 await self._look_at_all(due)

@@ -17,7 +17,7 @@ from providers.settings import ExchangeSettings
 from storage.settings import StorageSettings
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-_DELAY = re.compile(r"(\d{1,9})(ms|s|m|h)")
+_DELAY = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 _MAX_RUNGS = 20
 _MAX_DELAY = timedelta(hours=24)
 
@@ -77,7 +77,7 @@ class BrokerSettings(StorageSettings):
     """The queue, its retries, and how they are reached."""
 
     amqp_url: AmqpDsn = Field(
-        AmqpDsn("amqp://guest:guest@localhost:5672/"), description="RabbitMQ URL."
+        AmqpDsn("amqp://guest:guest@localhost:5672/"), description="RabbitMQ URL.", repr=False
     )
     trade_queue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")] = Field(
         "trade-execution",

@@ -17,6 +17,7 @@ which needs quorum queues that refuse publishes rather than drop messages.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _RETRY_KEY = "retry."
 _DELIVERY_LIMIT = 20  # deliveries without an answer before the broker sends a message up a rung
-_MILLISECONDS = 1000
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Topology:
                 MappingProxyType(
                     {
                         **safe,
-                        "x-message-ttl": int(parse_delay(delay).total_seconds() * _MILLISECONDS),
+                        "x-message-ttl": parse_delay(delay) // _MILLISECOND,
                         "x-dead-letter-exchange": self.exchange,
                         "x-dead-letter-routing-key": f"{_RETRY_KEY}{number}",
                     }

@@ -202,6 +202,10 @@ class Worker:
         try:
             if settlement is Settlement.DEAD_LETTER:
                 settlement = await self._bury(delivery, outcome, decision)
+        except Exception:  # noqa: BLE001 - left unsettled it would keep its place in the prefetch
+            _log.exception("dead letter not published", batch_id=delivery.batch_id)
+            settlement = Settlement.NACK
+        try:
             settled = await delivery.settle(settlement)
         except Exception:  # noqa: BLE001 - the lane must go on
             _log.exception("settling failed; the broker redelivers", batch_id=delivery.batch_id)

@@ -42,7 +42,9 @@ def fingerprint(terms: Mapping[str, object]) -> bytes:
 
 def _canonical(value: object) -> object:
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
+        # Not `normalize()`: that would round to the context's 28 digits.
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, Enum):
         return value.value
     return value

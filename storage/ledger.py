@@ -273,8 +273,8 @@ class Ledger:
                     change.fence,
                     change.before,
                     change.after,
-                    change.code,
-                    change.message[:_MESSAGE_MOST] if change.message else None,
+                    _text(change.code),
+                    _text(change.message),
                     change.exchange_order_id,
                     change.sent_at,
                     change.filled_quantity,
@@ -307,6 +307,13 @@ def _request_id(item: NewOrder | Intent | Change) -> str:
     return item.request_id
 
 
+def _text(said: str | None) -> str | None:
+    """Cut what an exchange said to what is worth keeping and PostgreSQL can hold. Pure."""
+    if not said:
+        return None
+    return said[:_MESSAGE_MOST].replace("\x00", "").encode(errors="replace").decode()
+
+
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
     """Turn rows into columns, as `unnest` takes them."""
     return [list(column) for column in zip(*rows, strict=True)]
@@ -318,6 +325,6 @@ def _own_fault(error: Exception) -> bool:
         error,
         asyncpg.DataError
         | asyncpg.IntegrityConstraintViolationError
-        | asyncpg.exceptions.DataError
-        | asyncpg.RaiseError,
+        | asyncpg.RaiseError
+        | asyncpg.UnknownPostgresError,  # the guards' own codes, TW001 and TW002
     )

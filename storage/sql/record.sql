@@ -1,5 +1,6 @@
 -- Record what became of orders. A row is changed only if its fencing number and state are still
--- those the caller worked from; rows that moved on are not returned.
+-- those the caller worked from; rows that moved on are not returned. An order that becomes finished
+-- puts its report into the outbox, in the same commit.
 WITH input AS (
     SELECT * FROM unnest(
         $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
@@ -39,5 +40,10 @@ WITH input AS (
             'exchange_order_id', exchange_order_id, 'filled_quantity', filled_quantity,
             'average_price', average_price, 'fee', fee, 'fee_currency', fee_currency)) END
     FROM changed WHERE NOT quiet
+), report AS (
+    INSERT INTO outbox (kind, request_id)
+    SELECT 'report', request_id FROM changed
+    WHERE state <> before
+      AND state IN ('DENIED', 'EXPIRED', 'FILLED', 'CANCELED', 'REJECTED')
 )
 SELECT request_id FROM changed

@@ -1,0 +1,300 @@
+"""The ledger in memory: the same compare-and-set, with faults on demand.
+
+Several owners may share one `Rows`. The database's clock runs 7 s ahead of the worker's, so that
+code which compares the two without care is found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from storage.errors import ClaimLost, IllegalTransition, LedgerUnavailable
+from storage.ledger import Busy, Change, Claim, Claimed, Intent, Ledger, NewOrder, _why_not
+from storage.orders import OrderRow
+from storage.states import OrderState, may_follow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from providers.clock import Clock
+
+_AHEAD = timedelta(seconds=7)
+
+
+@dataclass
+class Rows:
+    """What the database holds: rows by request id, and every step of a state."""
+
+    by_id: dict[str, OrderRow] = field(default_factory=dict)
+    steps: list[tuple[str, OrderState | None, OrderState]] = field(default_factory=list)
+
+    def path(self, request_id: str) -> list[OrderState]:
+        """The states an order went through, each once in a row."""
+        path: list[OrderState] = []
+        for name, _, after in self.steps:
+            if name == request_id and (not path or path[-1] is not after):
+                path.append(after)
+        return path
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What happens to a call: time passes, an error comes, before or after the write."""
+
+    error: Exception | None = None
+    committed: bool = False
+    seconds: float = 0.0
+
+
+class FakeLedger(Ledger):
+    """One owner's view of `Rows`.
+
+    Faults: `fail_next("record", …)` makes the next call of that name fail once.
+    """
+
+    def __init__(
+        self, clock: Clock, rows: Rows | None = None, *, lease: timedelta = timedelta(seconds=30)
+    ) -> None:
+        self.owner: UUID = uuid4()
+        self.rows = rows if rows is not None else Rows()
+        self.lease = lease
+        self.clock = clock
+        self.calls: list[str] = []
+        self.away = False
+        self._faults: dict[str, deque[_Fault]] = defaultdict(deque)
+
+    def fail_next(
+        self, call: str, error: Exception | None = None, *, committed: bool = False
+    ) -> None:
+        """Make the next `call` raise; `committed` means after it was written."""
+        fault = error if error is not None else LedgerUnavailable("the database went away")
+        self._faults[call].append(_Fault(fault, committed))
+
+    def slow_next(self, call: str, seconds: float) -> None:
+        """Make the answer to the next `call` late; what it writes is written at once."""
+        self._faults[call].append(_Fault(seconds=seconds))
+
+    def forget_faults(self) -> None:
+        """Let every call be well again."""
+        self._faults.clear()
+
+    async def probe(self) -> None:
+        """What the gate asks: is the ledger there?"""
+        if self.away:
+            raise LedgerUnavailable("the database is still away")
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        return self.clock.now() + _AHEAD
+
+    def row(self, request_id: str) -> OrderRow:
+        return self.rows.by_id[request_id]
+
+    def put(self, row: OrderRow) -> None:
+        """Have a row there from before."""
+        self.rows.by_id[row.request_id] = row
+        self.rows.steps.append((row.request_id, None, row.state))
+
+    async def claim(self, order: NewOrder) -> Claim:
+        fault = await self._begin("claim")
+        claim = self._claim(order)
+        await self._end(fault)
+        return claim
+
+    async def begin_sending(self, intent: Intent) -> None:
+        if not may_follow(intent.before, OrderState.SENDING):
+            raise IllegalTransition(f"{intent.request_id}: SENDING after {intent.before}")
+        fault = await self._begin("begin_sending")
+        row = self._matching(intent.request_id, intent.fence, intent.before)
+        if row is None:
+            raise ClaimLost(intent.request_id)
+        self._write(
+            row,
+            state=OrderState.SENDING,
+            code=None,
+            message=None,
+            sends=row.sends + 1,
+            exchange=intent.exchange,
+            side=intent.order.side,
+            order_type=intent.order.order_type,
+            order_quantity=intent.order.quantity,
+            order_price=intent.order.price,
+            reduce_only=intent.order.reduce_only,
+            intended_at=self.now(),
+            may_land_until=self.now() + intent.may_land_for,
+            lease_until=self.now() + self.lease,
+        )
+        await self._end(fault)
+
+    async def record(self, change: Change) -> None:
+        if not may_follow(change.before, change.after):
+            raise IllegalTransition(
+                f"{change.request_id}: {change.after} may not follow {change.before}"
+            )
+        fault = await self._begin("record")
+        row = self._matching(change.request_id, change.fence, change.before)
+        if row is None:
+            row = self.rows.by_id.get(change.request_id)
+            if row is None or row.fence != change.fence or row.state is not change.after:
+                raise ClaimLost(change.request_id)
+            return
+        now = self.now()
+        self._write(
+            row,
+            state=change.after,
+            code=change.code,
+            message=change.message,
+            exchange_order_id=change.exchange_order_id or row.exchange_order_id,
+            sent_at=row.sent_at or change.sent_at,
+            filled_quantity=_either(change.filled_quantity, row.filled_quantity),
+            average_price=_either(change.average_price, row.average_price),
+            fee=_either(change.fee, row.fee),
+            fee_currency=change.fee_currency or row.fee_currency,
+            lease_until=row.lease_until if change.keep_lease else None,
+            may_land_until=(
+                row.may_land_until if change.may_land_for is None else now + change.may_land_for
+            ),
+            check_at=None if change.check_in is None else now + change.check_in,
+            checks=row.checks + 1 if change.after is change.before else 0,
+            finished_at=now if change.after.final else None,
+        )
+        await self._end(fault)
+
+    async def mark_dead_lettered(self, request_id: str) -> None:
+        fault = await self._begin("mark_dead_lettered")
+        row = self.rows.by_id.get(request_id)
+        if row is not None:
+            self._write(row, dead_lettered_at=self.now())
+        await self._end(fault)
+
+    async def due_checks(self, most: int, lease: timedelta) -> Sequence[Claimed]:
+        fault = await self._begin("due_checks")
+        now = self.now()
+        due = [r for r in self.rows.by_id.values() if r.check_at is not None and r.check_at <= now]
+        due.sort(key=lambda row: row.check_at or now)
+        for row in due[:most]:
+            self._write(row, check_at=now + lease)
+        await self._end(fault)
+        return [Claimed(self.row(row.request_id), now) for row in due[:most]]
+
+    async def adopt_orphans(self, grace: timedelta) -> int:
+        fault = await self._begin("adopt_orphans")
+        limit = self.now() - grace
+        orphans = [
+            row
+            for row in self.rows.by_id.values()
+            if row.check_at is None
+            and (row.state.unresolved or row.state.at_exchange)
+            and (row.lease_until is None or row.lease_until < limit)
+        ]
+        for row in orphans:
+            self._write(row, check_at=self.now())
+        await self._end(fault)
+        return len(orphans)
+
+    def _claim(self, order: NewOrder) -> Claim:
+        now = self.now()
+        row = self.rows.by_id.get(order.request_id)
+        if row is None:
+            row = born(order, self.owner, now, now + self.lease)
+            self.put(row)
+            return Claimed(row, now)
+        leased = row.lease_until is not None and row.lease_until >= now and row.owner != self.owner
+        open_ = not row.state.final and not row.state.at_exchange
+        if row.fingerprint == order.fingerprint and open_ and not leased:
+            self._write(
+                row,
+                owner=self.owner,
+                fence=row.fence + 1,
+                attempts=row.attempts + 1,
+                lease_until=now + self.lease,
+                check_at=None,
+                dead_lettered_at=None,
+            )
+            return Claimed(self.row(order.request_id), now)
+        why = _why_not(row, order)
+        assert leased or not isinstance(why, Busy)
+        return why
+
+    def _matching(self, request_id: str, fence: int, before: OrderState) -> OrderRow | None:
+        row = self.rows.by_id.get(request_id)
+        return row if row is not None and row.fence == fence and row.state is before else None
+
+    def _write(self, row: OrderRow, **changes: object) -> None:
+        after = replace(row, updated_at=self.now(), **changes)  # type: ignore[arg-type]  # by name
+        assert may_follow(row.state, after.state)
+        self.rows.by_id[row.request_id] = after
+        if after.state is not row.state:
+            self.rows.steps.append((row.request_id, row.state, after.state))
+
+    async def _begin(self, call: str) -> _Fault:
+        self.calls.append(call)
+        await asyncio.sleep(0)
+        if self.away:
+            raise LedgerUnavailable("the database is away")
+        fault = self._faults[call].popleft() if self._faults[call] else _Fault()
+        if fault.error is not None and not fault.committed:
+            raise fault.error
+        return fault
+
+    async def _end(self, fault: _Fault) -> None:
+        if fault.seconds:
+            await asyncio.sleep(fault.seconds)
+        if fault.error is not None:
+            raise fault.error
+
+
+def born(
+    order: NewOrder, owner: UUID | None, now: datetime, lease_until: datetime | None
+) -> OrderRow:
+    """The row of an order that was never seen before."""
+    return OrderRow(
+        request_id=order.request_id,
+        client_order_id=order.client_order_id,
+        fingerprint=order.fingerprint,
+        payload=order.payload,
+        exchange=order.exchange,
+        account=order.account,
+        symbol=order.symbol,
+        action=order.action,
+        quantity=order.quantity,
+        price=order.price,
+        queued_at=order.queued_at,
+        received_at=order.received_at,
+        state=OrderState.RECEIVED,
+        code=None,
+        message=None,
+        attempts=1,
+        sends=0,
+        updated_at=now,
+        owner=owner,
+        fence=1,
+        lease_until=lease_until,
+        side=None,
+        order_type=None,
+        order_quantity=None,
+        order_price=None,
+        reduce_only=None,
+        intended_at=None,
+        sent_at=None,
+        may_land_until=None,
+        exchange_order_id=None,
+        filled_quantity=Decimal(0),
+        average_price=None,
+        fee=None,
+        fee_currency=None,
+        finished_at=None,
+        dead_lettered_at=None,
+        check_at=None,
+        checks=0,
+    )
+
+
+def _either(new: Decimal | None, old: Decimal | None) -> Decimal | None:
+    return old if new is None else new

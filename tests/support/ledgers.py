@@ -1,0 +1,114 @@
+"""Orders as the ledger takes them, for tests of the ledger itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Unpack
+from uuid import uuid4
+
+from providers.orders import OrderType, PreparedOrder, Side
+from storage.identity import client_order_id, fingerprint
+from storage.ledger import Change, Claimed, Intent, Ledger, NewOrder
+from storage.states import OrderState
+
+if TYPE_CHECKING:
+    from storage.ledger import ChangeDetails
+    from storage.orders import OrderRow
+    from storage.postgres import Database
+
+LEASE = timedelta(seconds=60)
+
+
+def open_ledger(database: Database, lease: timedelta = LEASE) -> Ledger:
+    """The ledger as a new owner sees it."""
+    return Ledger(database, uuid4(), lease)
+
+
+def new_order(request_id: str, **fields: Any) -> NewOrder:  # noqa: ANN401 - fields of any type
+    """A market LONG of 0.005 BTC; the fingerprint follows from the quantity."""
+    quantity = fields.get("quantity", Decimal("0.005"))
+    values: dict[str, Any] = {
+        "client_order_id": client_order_id(request_id, "default"),
+        "fingerprint": fingerprint({"quantity": quantity}),
+        "payload": {"requestId": request_id},
+        "exchange": "bybit",
+        "account": "default",
+        "symbol": "BTCUSDT",
+        "action": "LONG",
+        "quantity": quantity,
+        "price": None,
+        "queued_at": None,
+        "received_at": datetime.now(UTC),
+        **fields,
+    }
+    return NewOrder(request_id=request_id, **values)
+
+
+async def claimed(ledger: Ledger, request_id: str, **fields: Any) -> OrderRow:  # noqa: ANN401 - as above
+    """Claim an order that must be free."""
+    claim = await ledger.claim(new_order(request_id, **fields))
+    assert isinstance(claim, Claimed), claim
+    return claim.row
+
+
+def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above
+    """The intent to send what was asked for."""
+    values: dict[str, Any] = {
+        "request_id": row.request_id,
+        "fence": row.fence,
+        "before": row.state,
+        "exchange": row.exchange,
+        "order": PreparedOrder(
+            client_order_id=row.client_order_id,
+            symbol=row.symbol,
+            side=Side.BUY,
+            order_type=OrderType.MARKET,
+            quantity=row.quantity,
+            reduce_only=False,
+        ),
+        "may_land_for": timedelta(seconds=5),
+        **fields,
+    }
+    return Intent(**values)
+
+
+def change(
+    row: OrderRow, before: OrderState, after: OrderState, **details: Unpack[ChangeDetails]
+) -> Change:
+    """What became of a claimed order."""
+    return Change(request_id=row.request_id, fence=row.fence, before=before, after=after, **details)
+
+
+# A way from a claim to each state, over steps that the table allows; RECEIVED is the claim itself.
+WAY_TO: dict[OrderState, tuple[OrderState, ...]] = {
+    OrderState.RECEIVED: (),
+    OrderState.DENIED: (OrderState.DENIED,),
+    OrderState.EXPIRED: (OrderState.EXPIRED,),
+    OrderState.DEFERRED: (OrderState.DEFERRED,),
+    OrderState.SENDING: (OrderState.SENDING,),
+    OrderState.UNKNOWN: (OrderState.SENDING, OrderState.UNKNOWN),
+    OrderState.ACCEPTED: (OrderState.SENDING, OrderState.ACCEPTED),
+    OrderState.PARTIALLY_FILLED: (
+        OrderState.SENDING,
+        OrderState.ACCEPTED,
+        OrderState.PARTIALLY_FILLED,
+    ),
+    OrderState.FILLED: (OrderState.SENDING, OrderState.ACCEPTED, OrderState.FILLED),
+    OrderState.CANCELED: (OrderState.CANCELED,),
+    OrderState.REJECTED: (OrderState.SENDING, OrderState.REJECTED),
+    OrderState.QUARANTINED: (OrderState.SENDING, OrderState.UNKNOWN, OrderState.QUARANTINED),
+}
+
+
+async def bring(ledger: Ledger, request_id: str, state: OrderState) -> OrderRow:
+    """Claim a new order and bring it to a state; the last record releases the lease."""
+    row = await claimed(ledger, request_id)
+    before = row.state
+    for after in WAY_TO[state]:
+        if after is OrderState.SENDING:
+            await ledger.begin_sending(intent(row, before=before))
+        else:
+            await ledger.record(change(row, before, after, keep_lease=after is not state))
+        before = after
+    return row

@@ -1,0 +1,275 @@
+"""The reconciler: every order that is not final is looked at until it is, and nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from consumer.reconciler import Reconciler
+from providers.errors import ExchangeUnavailable, ProviderError
+from providers.orders import OrderStatus, OrderType, PreparedOrder, Side
+from providers.outcomes import OutcomeClass
+from storage.identity import client_order_id
+from storage.ledger import Claimed
+from storage.states import STATE_OF_STATUS, OrderState
+from tests.fakes.exchange import drop
+from tests.fakes.messages import message
+from tests.fakes.stage import Stage
+from tests.fakes.virtual_time import on_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from tests.fakes.exchange import Execution
+
+S = OrderState
+AWAY = ExchangeUnavailable("fake", "no answer", outcome_class=OutcomeClass.UNKNOWN)
+
+
+def reconciler(stage: Stage) -> Reconciler:
+    return Reconciler(stage.ledger, stage.router, stage.settings, stage.gate, stage.clock)
+
+
+def at_exchange(
+    stage: Stage, status: OrderStatus = OrderStatus.NEW, request_id: str = "r-1"
+) -> Execution:
+    """Have the exchange know the order."""
+    order = PreparedOrder(
+        client_order_id=client_order_id(request_id, "default"),
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        quantity=Decimal("0.005"),
+        reduce_only=False,
+    )
+    return stage.exchange.execute(order, status=status)
+
+
+async def look(stage: Stage, request_id: str = "r-1") -> None:
+    await reconciler(stage).look(Claimed(stage.row(request_id), stage.ledger.now()))
+
+
+class Running:
+    """A reconciler that runs beside a test."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.task = asyncio.ensure_future(reconciler(stage).run())
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("before", [S.ACCEPTED, S.PARTIALLY_FILLED])
+@pytest.mark.parametrize("status", [OrderStatus.FILLED, OrderStatus.CANCELED])
+@on_virtual_time
+async def test_an_order_is_followed_to_its_end(before: OrderState, status: OrderStatus) -> None:
+    stage = Stage()
+    stage.past(message(), before, check_at=stage.ledger.now())
+    at_exchange(stage, status)
+    await look(stage)
+    row = stage.row()
+    assert row.state is STATE_OF_STATUS[status]
+    assert row.check_at is None
+    assert row.finished_at is not None
+    assert row.filled_quantity == (Decimal("0.005") if status is OrderStatus.FILLED else 0)
+
+
+@pytest.mark.parametrize("fault", [None, AWAY, ProviderError("anything")])
+@on_virtual_time
+async def test_a_look_that_shows_nothing_changes_nothing_and_comes_again(
+    fault: Exception | None,
+) -> None:
+    """Not shown is not cancelled, and not readable is not flat."""
+    stage = Stage()
+    before = stage.past(message(), S.ACCEPTED, checks=3)
+    stage.exchange.look_faults.append(fault)
+    await look(stage)
+    row = stage.row()
+    assert row.state is S.ACCEPTED
+    assert row.checks == before.checks + 1
+    assert row.check_at is not None
+    assert row.check_at > stage.ledger.now()
+
+
+@on_virtual_time
+async def test_a_view_that_lags_behind_does_not_take_a_fill_back() -> None:
+    stage = Stage()
+    stage.past(message(), S.PARTIALLY_FILLED, filled_quantity=Decimal("0.002"))
+    at_exchange(stage, OrderStatus.NEW)
+    await look(stage)
+    assert stage.row().state is S.PARTIALLY_FILLED
+    assert stage.row().filled_quantity == Decimal("0.002")
+
+
+@pytest.mark.parametrize("before", [S.SENDING, S.UNKNOWN])
+@on_virtual_time
+async def test_an_unknown_order_that_is_found_is_adopted(before: OrderState) -> None:
+    stage = Stage()
+    stage.past(message(), before)
+    at_exchange(stage, OrderStatus.FILLED)
+    await look(stage)
+    assert stage.row().state is S.FILLED
+    assert stage.sends == 0
+
+
+@pytest.mark.parametrize("before", [S.SENDING, S.UNKNOWN])
+@on_virtual_time
+async def test_an_absent_order_whose_message_comes_back_is_left_to_it(before: OrderState) -> None:
+    stage = Stage()
+    stage.past(message(), before)
+    stage.clock.advance(60)
+    await look(stage)
+    row = stage.row()
+    assert row.state is S.UNKNOWN
+    assert row.message == "absent; its message will come back"
+    assert row.check_at is not None
+    assert stage.sends == 0
+
+
+@on_virtual_time
+async def test_an_absent_order_whose_message_is_among_the_dead_is_released() -> None:
+    stage = Stage()
+    stage.past(message(), S.UNKNOWN, dead_lettered_at=stage.ledger.now())
+    stage.clock.advance(60)
+    await look(stage)
+    row = stage.row()
+    assert (row.state, row.code) == (S.DEFERRED, "ABSENT")
+    assert row.lease_until is None
+    assert row.check_at is None
+    assert stage.sends == 0
+
+
+@on_virtual_time
+async def test_an_order_that_may_still_land_is_waited_for() -> None:
+    stage = Stage()
+    stage.past(message(), S.UNKNOWN, dead_lettered_at=stage.ledger.now())
+    await look(stage)
+    assert stage.row().state is S.UNKNOWN
+    assert stage.row().check_at is not None
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in S if not (state.unresolved or state.at_exchange)]
+)
+@on_virtual_time
+async def test_any_other_order_is_not_looked_at(state: OrderState) -> None:
+    stage = Stage()
+    before = stage.past(message(), state)
+    await look(stage)
+    assert stage.row() == before
+    assert stage.exchange.looks == []
+
+
+@on_virtual_time
+async def test_an_order_that_somebody_took_over_is_left_to_them(
+    logs: list[MutableMapping[str, Any]],
+) -> None:
+    stage = Stage()
+    row = stage.past(message(), S.ACCEPTED)
+    at_exchange(stage, OrderStatus.FILLED)
+    stage.rows.by_id["r-1"] = replace(row, fence=row.fence + 1)
+    await reconciler(stage).look(Claimed(row, stage.ledger.now()))
+    assert stage.row().state is S.ACCEPTED
+    assert not [line for line in logs if line["log_level"] == "error"]
+
+
+@on_virtual_time
+async def test_it_runs_until_every_order_is_final() -> None:
+    stage = Stage()
+    for number in range(60):
+        request_id = f"r-{number}"
+        stage.past(message(requestId=request_id), S.ACCEPTED, check_at=stage.ledger.now())
+        at_exchange(stage, OrderStatus.FILLED, request_id)
+    async with Running(stage):
+        await asyncio.sleep(0.1)  # more than one helping, without waiting in between
+    assert {row.state for row in stage.rows.by_id.values()} == {S.FILLED}
+    assert len(stage.exchange.looks) == 60
+
+
+@on_virtual_time
+async def test_one_order_that_fails_does_not_keep_the_others_from_their_look(
+    logs: list[MutableMapping[str, Any]],
+) -> None:
+    stage = Stage()
+    for request_id in ("r-1", "r-2", "r-3"):
+        stage.past(message(requestId=request_id), S.ACCEPTED, check_at=stage.ledger.now())
+        at_exchange(stage, OrderStatus.FILLED, request_id)
+    stage.exchange.look_faults = deque([RuntimeError("a defect")])
+    async with Running(stage):
+        await asyncio.sleep(1)
+        states = sorted(row.state for row in stage.rows.by_id.values())
+        assert states == [S.ACCEPTED, S.FILLED, S.FILLED]
+        await asyncio.sleep(60)
+    assert {row.state for row in stage.rows.by_id.values()} == {S.FILLED}
+    assert [line for line in logs if line["event"] == "look at an order failed"]
+
+
+@on_virtual_time
+async def test_an_order_left_behind_by_a_worker_that_ended_is_found() -> None:
+    stage = Stage()
+    vanished = Stage(beside=stage).ledger.owner
+    lease = stage.ledger.now() + timedelta(seconds=30)
+    stage.past(message(), S.SENDING, owner=vanished, lease_until=lease, check_at=None)
+    at_exchange(stage, OrderStatus.FILLED)
+    async with Running(stage):
+        await asyncio.sleep(29)
+        assert stage.row().state is S.SENDING, "not before its lease is over"
+        await asyncio.sleep(30)
+    assert stage.row().state is S.FILLED
+    assert stage.sends == 0
+
+
+@pytest.mark.parametrize("call", ["due_checks", "adopt_orphans"])
+@on_virtual_time
+async def test_it_pauses_while_the_ledger_is_away_and_goes_on(call: str) -> None:
+    stage = Stage()
+    stage.past(message(), S.ACCEPTED, check_at=stage.ledger.now())
+    at_exchange(stage, OrderStatus.FILLED)
+    stage.ledger.fail_next(call)
+    stage.ledger.away = True
+    async with Running(stage):
+        await asyncio.sleep(60)
+        assert not stage.gate.is_open
+        assert stage.exchange.looks == []
+        stage.ledger.away = False
+        await stage.gate.wait_open()
+        await asyncio.sleep(10)
+    assert stage.row().state is S.FILLED
+
+
+@pytest.mark.parametrize("call", ["due_checks", "adopt_orphans"])
+@on_virtual_time
+async def test_an_error_that_nobody_thought_of_does_not_end_it(
+    call: str, logs: list[MutableMapping[str, Any]]
+) -> None:
+    stage = Stage()
+    stage.past(message(), S.ACCEPTED, check_at=stage.ledger.now())
+    at_exchange(stage, OrderStatus.FILLED)
+    stage.ledger.fail_next(call, RuntimeError("a defect"))
+    async with Running(stage):
+        await asyncio.sleep(30)
+    assert stage.row().state is S.FILLED
+    assert [line for line in logs if line["event"] == "reconciling failed, going on"]
+
+
+@on_virtual_time
+async def test_an_unknown_outcome_is_found_out_before_the_message_comes_back() -> None:
+    stage = Stage()
+    stage.exchange.plan.append(drop())
+    await stage.deliver(message())
+    assert stage.row().state is S.UNKNOWN
+    at_exchange(stage, OrderStatus.FILLED)
+    async with Running(stage):
+        await asyncio.sleep(3)
+    assert stage.row().state is S.FILLED
+    assert stage.sends == 1

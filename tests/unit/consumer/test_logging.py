@@ -1,0 +1,208 @@
+"""Log lines: valid JSON, no empty fields, the level kept, and never an error of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.logs import _to_json, _without_none, configure
+from consumer.settings import LogFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Output(io.TextIOWrapper):
+    """A standard output that keeps what is written."""
+
+    def __init__(self, raw: io.BytesIO | None = None, *, terminal: bool = False) -> None:
+        self.raw_bytes = raw if raw is not None else io.BytesIO()
+        self.terminal = terminal
+        super().__init__(self.raw_bytes, encoding="utf-8", write_through=True)
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def text(self) -> str:
+        return self.raw_bytes.getvalue().decode()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text().splitlines()]
+
+
+class Broken(io.BytesIO):
+    """A file that can't be written to any more."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, _data: object) -> int:
+        raise self.error
+
+
+@contextmanager
+def kept_configuration() -> Iterator[None]:
+    """Put structlog back as it was; other tests catch their log lines by it."""
+    before = structlog.get_config()
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def logging_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Output]]:
+    """Configure logging as a process would, with its standard output replaced."""
+
+    def begin(
+        level: str = "INFO",
+        log_format: LogFormat = LogFormat.JSON,
+        output: Output | None = None,
+        replica: str | None = None,
+    ) -> Output:
+        out = output if output is not None else Output()
+        monkeypatch.setattr(sys, "stdout", out)
+        configure(level, log_format, replica=replica)
+        return out
+
+    with kept_configuration():
+        yield begin
+
+
+def logger() -> Any:  # noqa: ANN401 - structlog types its loggers so
+    """A logger of the test's own: the modules' loggers must not remember this configuration."""
+    return structlog.get_logger("test")
+
+
+def test_a_line_is_one_json_object_with_level_and_time(
+    logging_to: Callable[..., Output],
+) -> None:
+    out = logging_to()
+    logger().info("settled", request_id="r-1", quantity=Decimal("0.005"), attempt=2)
+    logger().warning("two\nlines \x1b[31m", at=datetime(2026, 1, 31, tzinfo=UTC))
+    first, second = out.lines()
+    assert first["event"] == "settled"
+    assert first["level"] == "info"
+    assert first["quantity"] == "0.005"
+    assert first["attempt"] == 2
+    assert datetime.fromisoformat(first["timestamp"]).tzinfo is not None
+    assert second["event"] == "two\nlines \x1b[31m"
+    assert second["level"] == "warning"
+    assert "\x1b" not in out.text()
+
+
+def test_fields_without_a_value_are_left_out(logging_to: Callable[..., Output]) -> None:
+    out = logging_to()
+    logger().info("settled", error=None, reason="", attempt=0, stale=False)
+    (line,) = out.lines()
+    assert "error" not in line
+    assert (line["reason"], line["attempt"], line["stale"]) == ("", 0, False)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("DEBUG", ["debug", "info", "warning", "error"]),
+        ("INFO", ["info", "warning", "error"]),
+        ("WARNING", ["warning", "error"]),
+        ("ERROR", ["error"]),
+    ],
+)
+def test_the_level_filters(
+    level: str, expected: list[str], logging_to: Callable[..., Output]
+) -> None:
+    out = logging_to(level)
+    log = logger()
+    for method in (log.debug, log.info, log.warning, log.error):
+        method("said")
+    assert [line["level"] for line in out.lines()] == expected
+
+
+def test_an_exception_is_told_in_its_line(logging_to: Callable[..., Output]) -> None:
+    out = logging_to()
+    try:
+        int("what went wrong")
+    except ValueError:
+        logger().exception("execution failed", request_id="r-1")
+    (line,) = out.lines()
+    assert "ValueError: invalid literal" in line["exception"]
+    assert line["level"] == "error"
+
+
+def test_every_line_names_the_replica(logging_to: Callable[..., Output]) -> None:
+    out = logging_to(replica="worker-7")
+    logger().info("said")
+    assert out.lines()[0]["replica"] == "worker-7"
+
+
+def test_auto_is_json_unless_somebody_reads_along(logging_to: Callable[..., Output]) -> None:
+    piped = logging_to(log_format=LogFormat.AUTO)
+    logger().info("said")
+    assert piped.lines()[0]["event"] == "said"
+    terminal = logging_to(log_format=LogFormat.AUTO, output=Output(terminal=True))
+    logger().info("said")
+    assert "said" in terminal.text()
+    assert not terminal.text().startswith("{")
+
+
+def test_a_console_line_leaves_out_what_has_no_value(logging_to: Callable[..., Output]) -> None:
+    out = logging_to(log_format=LogFormat.CONSOLE)
+    logger().info("said", error=None, reason="WHY")
+    assert "reason" in out.text()
+    assert "None" not in out.text()
+
+
+@pytest.mark.parametrize(
+    "value", ["\ud800", 2**70, {1: "a"}, object(), b"\xff", {"a", "b"}, float("inf")]
+)
+def test_a_value_that_json_does_not_have_is_written_all_the_same(
+    value: object, logging_to: Callable[..., Output]
+) -> None:
+    out = logging_to()
+    logger().info("said", value=value)
+    (line,) = out.lines()
+    assert line["event"] == "said"
+    assert "value" in line
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed file")]
+)
+def test_a_line_that_cannot_be_written_is_lost_quietly(
+    error: Exception, logging_to: Callable[..., Output]
+) -> None:
+    logging_to(output=Output(Broken(error)))
+    logger().info("said")
+    logger().error("said")
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(exclude_categories=[]))
+    | st.decimals()
+    | st.binary(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=[]), max_size=10), VALUES))
+def test_any_event_is_one_line_of_json(event: dict[str, Any]) -> None:
+    line = _to_json(_without_none(None, "info", event))
+    assert b"\n" not in line
+    read = json.loads(line)
+    assert len(read) == len([value for value in event.values() if value is not None])

@@ -11,6 +11,7 @@ import codecs
 import json
 from collections import Counter
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -25,6 +26,21 @@ _NUMBER_MOST = 64  # characters; the longest sensible number is far shorter
 _EXPONENT_MOST = 99  # a message's fields are stricter; beyond it counting gets slow
 _SHOWN_ERRORS = 5
 _SHOWN_NAME = 40  # characters of a field's name
+
+# Where pydantic's own words are for programmers.
+_PLAIN = MappingProxyType(
+    {
+        "extra_forbidden": "unknown field",
+        "missing": "is missing",
+        "string_type": "must be a text in quotes",
+        "string_unicode": "must be valid Unicode, no half of a surrogate pair alone",
+        "decimal_type": "must be a number, such as 0.005",
+        "int_type": "must be a whole number, such as 10",
+        "int_from_float": "must be a whole number, such as 10",
+        "bool_type": "must be true or false",
+        "datetime_type": "must be ISO 8601, such as 2026-01-31T12:00:00Z",
+    }
+)
 
 
 def decode(body: bytes, max_bytes: int) -> TradeMessage:
@@ -102,14 +118,9 @@ def describe(error: ValidationError) -> str:
     faults = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join(_shown(str(part)) for part in item["loc"])
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "unknown field"
-        elif item["type"] == "missing":
-            text = "is missing"
-        elif item["type"] == "string_unicode":
-            what = "must be" if where else "a field's name is not"
-            text = f"{what} valid Unicode: no half of a surrogate pair alone"
+        text = _PLAIN.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        if item["type"] == "string_unicode" and not where:
+            text = f"a field's name {text}"
         faults.append(f"{where}: {text}" if where else text)
     more = len(faults) - _SHOWN_ERRORS
     shown = "; ".join(faults[:_SHOWN_ERRORS])

@@ -231,13 +231,13 @@ class Worker:
             delivery, decision, outcome.request_id, self._parts.clock.now()
         )
         while True:
+            if delivery.stale:
+                return Settlement.ABANDON
             try:
                 await bury(self._parts.publisher, self._parts.topology, delivery, headers)
                 break
             except (BrokerUnavailable, PublishRefused) as error:
                 _log.warning("dead letter not published, trying again", error=str(error))
-            if delivery.stale:
-                return Settlement.ABANDON
             if self._draining.is_set():
                 return Settlement.REQUEUE
             await asyncio.sleep(_BURY_AGAIN)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.cli import database, orders, publish, sandbox, status, topology, worker
+from consumer.cli import database, doctor, orders, publish, sandbox, status, topology, worker
 from consumer.cli.common import quiet_logs
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.add_typer(topology.app, name="topology")
 publish.register(app)
 app.add_typer(orders.app, name="orders")
 status.register(app)
+doctor.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 out = Console(highlight=False)
@@ -44,19 +44,31 @@ def print_json(value: object) -> None:
     sys.stdout.write(text.decode() + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; empty cells for None."""
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """Print a table; empty cells for None. `styles` colours cells by their text."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else _plain(str(cell)) for cell in row))
+        table.add_row(*(_cell(cell, styles or {}) for cell in row))
     out.print(table)
 
 
 def short_time(moment: datetime | None) -> str | None:
     """Write a time to the second, UTC."""
     return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _cell(value: object, styles: Mapping[str, str]) -> str:
+    if value is None:
+        return ""
+    text = _plain(str(value))
+    style = styles.get(str(value))
+    return f"[{style}]{text}[/]" if style else text
 
 
 def _plain(text: str) -> str:

@@ -234,6 +234,8 @@ async def test_a_store_that_is_away_is_noted_once_and_tried_with_one_report_at_a
     outbox, store = FakeOutbox(200), FakeStore(away=True)
 
     async with offloading(outbox, store) as bench:
+        await bench.until(lambda: any(row.error for row in outbox.rows.values()))
+        assert len(store.puts) == SETTINGS.offload_concurrency
         await bench.seconds(3600)
         assert len(outbox.rows) == 200
         untouched = [row for row in outbox.rows.values() if row.error is None]

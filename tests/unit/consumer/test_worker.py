@@ -300,6 +300,15 @@ async def test_a_delivery_whose_channel_is_gone_is_neither_executed_nor_settled(
     assert bench.journal == []
 
 
+@pytest.mark.parametrize("raw", [b"{}", body(quantity=0)])
+@on_virtual_time
+async def test_nor_is_it_put_among_the_dead_for_it_will_come_again(raw: bytes) -> None:
+    bench = Bench()
+    bench.arrive(raw, FakeAcknowledger(bench.journal, closed=True))
+    await turns()
+    assert bench.journal == []
+
+
 @on_virtual_time
 async def test_a_channel_that_goes_during_the_execution_leaves_the_delivery_to_the_broker(
     logs: Logs,

@@ -296,6 +296,7 @@ async def run(kills: int) -> int:
     children = Children()
     try:
         environ |= services.environment | _SHORT
+        environ["OBJECT_STORE_URL"] = (services.folder / "objects").resolve().as_uri()
         sandbox = await _start_sandbox(children, environ, services.folder)
         environ |= sandbox.environ
         console.print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
@@ -13,7 +15,6 @@ from storage.states import OrderState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
     from uuid import UUID
 
     import asyncpg
@@ -96,6 +97,23 @@ class OrderEvent:
     message: str | None
     detail: Mapping[str, object]
 
+    @classmethod
+    def read(cls, record: asyncpg.Record) -> OrderEvent:
+        """Make an event from a row of `order_events`."""
+        return cls(
+            at=record["at"],
+            before=OrderState(record["before_state"]) if record["before_state"] else None,
+            after=OrderState(record["after_state"]),
+            fence=record["fence"],
+            attempt=record["attempt"],
+            code=record["code"],
+            message=record["message"],
+            # The numbers in it are quantities, prices and fees: never floats.
+            detail=json.loads(record["detail"], parse_float=Decimal, parse_int=Decimal)
+            if record["detail"]
+            else {},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
@@ -140,19 +158,7 @@ async def get_events(database: Database, request_id: str) -> Sequence[OrderEvent
     rows = await database.fetch(
         "SELECT * FROM order_events WHERE request_id = $1 ORDER BY id", request_id
     )
-    return [
-        OrderEvent(
-            at=row["at"],
-            before=OrderState(row["before_state"]) if row["before_state"] else None,
-            after=OrderState(row["after_state"]),
-            fence=row["fence"],
-            attempt=row["attempt"],
-            code=row["code"],
-            message=row["message"],
-            detail=orjson.loads(row["detail"]) if row["detail"] else {},
-        )
-        for row in rows
-    ]
+    return [OrderEvent.read(row) for row in rows]
 
 
 async def count_by_state(database: Database) -> dict[OrderState, int]:

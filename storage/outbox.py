@@ -7,20 +7,15 @@ must come to the same when repeated.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from storage.orders import OrderEvent, OrderRow, get_orders
 from storage.postgres import statement
-from storage.states import OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
-
-    import asyncpg
 
     from storage.postgres import Database
 
@@ -108,21 +103,5 @@ class Outbox:
             "SELECT * FROM order_events WHERE request_id = ANY($1::text[]) ORDER BY id",
             list(events),
         ):
-            events[row["request_id"]].append(_event(row))
+            events[row["request_id"]].append(OrderEvent.read(row))
         return {order.request_id: OrderStory(order, events[order.request_id]) for order in orders}
-
-
-def _event(row: asyncpg.Record) -> OrderEvent:
-    return OrderEvent(
-        at=row["at"],
-        before=OrderState(row["before_state"]) if row["before_state"] else None,
-        after=OrderState(row["after_state"]),
-        fence=row["fence"],
-        attempt=row["attempt"],
-        code=row["code"],
-        message=row["message"],
-        # The numbers in it are quantities, prices and fees: never floats.
-        detail=json.loads(row["detail"], parse_float=Decimal, parse_int=Decimal)
-        if row["detail"]
-        else {},
-    )

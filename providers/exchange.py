@@ -8,7 +8,7 @@ close, prepare an order) is in `providers.preparation`, written once over this i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +118,47 @@ class ExchangeClient(Protocol):
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Ask to cancel an order; one that is final already is not an error."""
+
+
+@runtime_checkable
+class OpeningGate(Protocol):
+    """What a client may have besides: a say in whether positions may be opened here at all."""
+
+    def check_opening(self, symbol: str) -> None:
+        """Raise `RequestRefused` if no position may be opened; does no I/O."""
+
+
+@runtime_checkable
+class AccountPositionMode(Protocol):
+    """What a client may have besides: the position mode, read without the rest of the setup."""
+
+    async def position_mode(self) -> PositionMode:
+        """The position mode of the whole account, read now."""
+
+
+@runtime_checkable
+class ProtectsAfterFill(Protocol):
+    """What a client can do whose venue does not take a take-profit or stop-loss with the order.
+
+    Its `place` leaves them out, so the position is without them until `protect` has placed them.
+    """
+
+    async def protect(self, order: PreparedOrder, filled: OrderView) -> Sequence[Placement]:
+        """Place what protects the position that an order has opened. Never raises for the venue.
+
+        Safe to call again, at the next fill or after anything but a refusal: each is looked up
+        by an id of its own first. After an UNKNOWN, wait for the acceptance window to pass.
+
+        Args:
+            order: as it was placed.
+            filled: what the exchange shows of it.
+
+        Returns:
+            One answer for each that the order asks for, the stop-loss first: ACCEPTED, DUPLICATE
+            where it had been placed before (the message says what has become of it), DEFERRED
+            and UNKNOWN to call again, REJECTED where the position stays without it. Empty if
+            nothing was asked for, or nothing is filled.
+        """
 
 
 class Provider(Protocol):

@@ -146,7 +146,7 @@ class Instrument:
     """The trading rules of one symbol, in base coins and quote currency.
 
     `contract_size` is 1 where the venue counts base coins. Limits that a venue does not have
-    are None.
+    are None. Prices are `price_offset` and a multiple of `tick`; almost everywhere it is zero.
     """
 
     symbol: str
@@ -163,6 +163,7 @@ class Instrument:
     min_leverage: int
     max_leverage: int
     contract_size: Decimal = Decimal(1)
+    price_offset: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +206,19 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One leg of an account's position. `quantity` is never negative; flat legs are left out."""
+    """One leg of an account's position. `quantity` is never negative; flat legs are left out.
+
+    `closable` is what of it no closing order in the book has reserved; None where the venue
+    reserves nothing. `margin_mode` is None where the venue does not keep it for each position.
+    """
 
     symbol: str
     side: PositionSide
     quantity: Decimal
     entry_price: Decimal | None
     leverage: Decimal | None
+    closable: Decimal | None = None
+    margin_mode: MarginMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

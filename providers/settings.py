@@ -73,6 +73,25 @@ class ExchangeSettings(EnvironmentSettings):
         HttpUrl("https://api.bybit.com"),
         description="Bybit REST base URL; a testnet, demo or sandbox URL works too.",
     )
+    mexc_api_key: SecretStr | None = Field(None, description="MEXC API key.")
+    mexc_secret_binding: SecretStr | None = Field(None, description="MEXC API secret.")
+    mexc_base_url: BaseUrl = Field(
+        HttpUrl("https://api.mexc.com"),
+        description="MEXC contract REST base URL; a sandbox URL works too.",
+    )
+    mexc_allow_opening: bool | None = Field(
+        None,
+        description="Whether orders that open a position may go to MEXC. Unset, they may not as "
+        "long as the base URL is below mexc.com (MEXC has no test environment, so check the order "
+        "endpoint with this account first: `trade-worker doctor`), and may everywhere else, such "
+        "as a sandbox. Closing orders always may.",
+    )
+    binance_api_key: SecretStr | None = Field(None, description="Binance API key.")
+    binance_api_secret: SecretStr | None = Field(None, description="Binance API secret.")
+    binance_base_url: BaseUrl = Field(
+        HttpUrl("https://fapi.binance.com"),
+        description="Binance USD-M futures REST base URL; a demo or sandbox URL works too.",
+    )
     exchange_recv_window_ms: int = Field(
         5000,
         ge=1000,

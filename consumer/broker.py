@@ -8,7 +8,7 @@ Whoever holds a connection notices its end and opens a new one.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import aio_pika
@@ -18,9 +18,9 @@ from yarl import URL
 from consumer.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from aio_pika.abc import AbstractConnection
+    from aio_pika.abc import AbstractChannel, AbstractConnection
 
     from consumer.settings import BrokerSettings
 
@@ -46,7 +46,7 @@ async def connection(settings: BrokerSettings, purpose: str) -> AsyncIterator[Ab
         BrokerUnavailable: it can't be reached or refuses us; the text has no password.
     """
     url = URL(str(settings.amqp_url)).update_query(heartbeat=str(settings.broker_heartbeat))
-    try:
+    with translated(f"RabbitMQ at {shown(settings)}"):
         opened = await asyncio.wait_for(
             aio_pika.connect(
                 url,
@@ -55,20 +55,78 @@ async def connection(settings: BrokerSettings, purpose: str) -> AsyncIterator[Ab
             ),
             settings.broker_timeout,
         )
-    except (*UNAVAILABLE, StopAsyncIteration) as error:
-        raise BrokerUnavailable(f"RabbitMQ at {shown(settings)}: {say(error)}") from error
     try:
         yield opened
     finally:
         await close(opened, settings.broker_timeout)
 
 
+async def open_channel(
+    opened: AbstractConnection,
+    timeout: float,  # noqa: ASYNC109 - a deadline
+    *,
+    publisher_confirms: bool = True,
+    on_return_raises: bool = False,
+) -> AbstractChannel:
+    """Open a channel that lives as long as its connection; the options are aio-pika's.
+
+    Raises:
+        BrokerUnavailable: the connection has ended, or nothing answers.
+    """
+    with translated("RabbitMQ"):
+        try:
+            return await asyncio.wait_for(
+                opened.channel(
+                    publisher_confirms=publisher_confirms, on_return_raises=on_return_raises
+                ),
+                timeout,
+            )
+        except RuntimeError as error:  # what the libraries say of a connection that has ended
+            raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+
+
+@asynccontextmanager
+async def channel(
+    opened: AbstractConnection,
+    timeout: float,  # noqa: ASYNC109 - a deadline
+) -> AsyncIterator[AbstractChannel]:
+    """Open a channel for as long as the context lasts.
+
+    Raises:
+        BrokerUnavailable: the connection or the channel ended, then or inside the context.
+    """
+    with translated("RabbitMQ"):
+        async with await open_channel(opened, timeout) as made:
+            yield made
+
+
 async def close(opened: AbstractConnection, timeout: float) -> None:  # noqa: ASYNC109 - a deadline
     """Close a connection; one that does not answer is left to the operating system."""
-    try:
+    with suppress(BrokerUnavailable), translated("RabbitMQ"):
         await asyncio.wait_for(opened.close(), timeout)
-    except UNAVAILABLE:
-        return
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn everything that says that the broker is away into `BrokerUnavailable`."""
+    try:
+        yield
+    except BaseException as error:
+        if not lost(error):
+            raise
+        raise BrokerUnavailable(f"{where}: {say(error)}") from error
+
+
+def lost(error: BaseException) -> bool:
+    """Tell whether an error says that the broker is away, or that a connection has ended.
+
+    Depending on where a connection breaks, aiormq raises not only its own errors but a bare
+    `Exception`, a `StopAsyncIteration`, or a cancellation that nobody asked for.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return isinstance(error, (*UNAVAILABLE, StopAsyncIteration)) or type(error) is Exception
 
 
 def shown(settings: BrokerSettings) -> str:
@@ -84,4 +142,6 @@ def say(error: BaseException) -> str:
     if isinstance(error, StopAsyncIteration):  # what aiormq raises then
         return "it closed the connection before it had said anything"
     text = str(error).strip().split("\n", 1)[0]
+    if not text and (isinstance(error, asyncio.CancelledError) or type(error) is Exception):
+        return "the connection has ended"
     return text or type(error).__name__

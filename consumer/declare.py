@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import aiormq.exceptions
 
-from consumer.broker import UNAVAILABLE, say
-from consumer.errors import BrokerUnavailable, TopologyMismatch
+from consumer import broker
+from consumer.errors import TopologyMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,16 +116,14 @@ async def _exists(
     name: str,
     timeout: float,  # noqa: ASYNC109 - as above
 ) -> bool:
-    try:
-        async with connection.channel() as channel:
+    async with broker.channel(connection, timeout) as channel:
+        try:
             if kind == "queue":
                 await channel.declare_queue(name, passive=True, timeout=timeout)
             else:
                 await channel.declare_exchange(name, passive=True, timeout=timeout)
-    except aiormq.exceptions.ChannelNotFoundEntity:
-        return False
-    except UNAVAILABLE as error:
-        raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            return False
     return True
 
 
@@ -134,13 +132,11 @@ async def _declare_exchange(
     spec: ExchangeSpec,
     timeout: float,  # noqa: ASYNC109 - as above
 ) -> None:
-    try:
-        async with connection.channel() as channel:
+    async with broker.channel(connection, timeout) as channel:
+        try:
             await channel.declare_exchange(spec.name, spec.kind, durable=True, timeout=timeout)
-    except aiormq.exceptions.ChannelPreconditionFailed as error:
-        raise TopologyMismatch(explain(str(error), spec.name)) from None
-    except UNAVAILABLE as error:
-        raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+        except aiormq.exceptions.ChannelPreconditionFailed as error:
+            raise TopologyMismatch(explain(str(error), spec.name)) from None
 
 
 async def _declare_queue(
@@ -148,15 +144,13 @@ async def _declare_queue(
     spec: QueueSpec,
     timeout: float,  # noqa: ASYNC109 - as above
 ) -> None:
-    try:
-        async with connection.channel() as channel:
+    async with broker.channel(connection, timeout) as channel:
+        try:
             await channel.declare_queue(
                 spec.name, durable=True, arguments=dict(spec.arguments), timeout=timeout
             )
-    except aiormq.exceptions.ChannelPreconditionFailed as error:
-        raise TopologyMismatch(explain(str(error), spec.name)) from None
-    except UNAVAILABLE as error:
-        raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+        except aiormq.exceptions.ChannelPreconditionFailed as error:
+            raise TopologyMismatch(explain(str(error), spec.name)) from None
 
 
 async def _bind(
@@ -164,12 +158,9 @@ async def _bind(
     spec: BindingSpec,
     timeout: float,  # noqa: ASYNC109 - as above
 ) -> None:
-    try:
-        async with connection.channel() as channel:
-            queue = await channel.get_queue(spec.queue, ensure=False)
-            await queue.bind(spec.exchange, spec.key, timeout=timeout)
-    except UNAVAILABLE as error:
-        raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+    async with broker.channel(connection, timeout) as channel:
+        queue = await channel.get_queue(spec.queue, ensure=False)
+        await queue.bind(spec.exchange, spec.key, timeout=timeout)
 
 
 async def _unbind(
@@ -177,11 +168,9 @@ async def _unbind(
     spec: BindingSpec,
     timeout: float,  # noqa: ASYNC109 - as above
 ) -> None:
-    try:
-        async with connection.channel() as channel:
-            queue = await channel.get_queue(spec.queue, ensure=False)
+    async with broker.channel(connection, timeout) as channel:
+        queue = await channel.get_queue(spec.queue, ensure=False)
+        try:
             await queue.unbind(spec.exchange, spec.key, timeout=timeout)
-    except aiormq.exceptions.ChannelNotFoundEntity:
-        return  # the queue is gone, and its bindings with it
-    except UNAVAILABLE as error:
-        raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            return  # the queue is gone, and its bindings with it

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from consumer.broker import UNAVAILABLE
+from consumer.broker import lost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,9 @@ class Delivery:
                     await self.acknowledger.nack(requeue=True)
                 case Settlement.ABANDON:
                     return False
-        except UNAVAILABLE:
+        except BaseException as error:
+            if not lost(error):
+                raise
             self.settled = Settlement.ABANDON
             return False
         return True

@@ -193,6 +193,9 @@ class Executor:
             side=prepared.side,
             order_quantity=prepared.quantity,
             reduce_only=prepared.reduce_only,
+            position_side=prepared.position_side,
+            take_profit=prepared.take_profit,
+            stop_loss=prepared.stop_loss,
             may_land_until=None,  # what an earlier send left there says nothing about this one
         )
 

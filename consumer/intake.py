@@ -13,7 +13,6 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from consumer import broker, declare
-from consumer.broker import UNAVAILABLE, say
 from consumer.delivery import AmqpAcknowledger
 from consumer.errors import BrokerUnavailable, TopologyMismatch
 from consumer.settings import TopologyAtStart
@@ -97,16 +96,14 @@ class Intake:
         timeout = self._settings.broker_timeout
         await self._verify(connection)
         prefetch = self._settings.max_batch_size * self._settings.concurrent_batches
-        try:
-            channel = await asyncio.wait_for(connection.channel(publisher_confirms=False), timeout)
+        with broker.translated("RabbitMQ"):
+            channel = await broker.open_channel(connection, timeout, publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch, timeout=timeout)
             queue = await channel.get_queue(self._topology.queue, ensure=False)
             while not stop.is_set():
                 if await _first(self._gate.wait_open(), channel.closed(), stop.wait()) != 0:
                     break
                 await self._consume_while_open(queue, channel, stop)
-        except UNAVAILABLE as error:
-            raise BrokerUnavailable(f"RabbitMQ: {say(error)}") from error
         if channel.is_closed and not stop.is_set():
             raise BrokerUnavailable("RabbitMQ closed the channel")
 

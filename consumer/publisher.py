@@ -14,7 +14,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from consumer import broker
-from consumer.broker import UNAVAILABLE, say, shown
+from consumer.broker import lost, say, shown
 from consumer.errors import BrokerUnavailable, PublishRefused
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class Publisher:
                 f"the broker refused the message for {routing_key!r}: the queue is full or "
                 "has no majority of its members"
             ) from error
-        except UNAVAILABLE as error:
+        except BaseException as error:
+            if not lost(error):
+                raise
             # Others may have noticed before and opened a new connection: leave that one alone.
             if channel is self._channel:
                 await self._drop()
@@ -108,9 +110,8 @@ class Publisher:
             connection = await stack.enter_async_context(
                 broker.connection(self._settings, "publisher")
             )
-            channel = await asyncio.wait_for(
-                connection.channel(publisher_confirms=True, on_return_raises=True),
-                self._settings.broker_timeout,
+            channel = await broker.open_channel(
+                connection, self._settings.broker_timeout, on_return_raises=True
             )
             self._stack = stack.pop_all()
         return channel

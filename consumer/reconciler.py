@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from consumer import protection
 from consumer.claimed import ClaimedOrder, Recorder
 from consumer.meaning import details_of_view, next_look
+from consumer.protection import UNPROTECTED, Progress
 from consumer.resolver import Resolver
 from providers.errors import ProviderError
 from storage.errors import ClaimLost, LedgerUnavailable
@@ -41,14 +43,14 @@ _ORPHAN_GRACE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Step:
     """What a look at an order means for the ledger."""
 
     after: OrderState
     news: bool
 
 
-def progress(before: OrderState, filled_before: object, found: OrderView) -> Progress:
+def progress(before: OrderState, filled_before: object, found: OrderView) -> Step:
     """Compare the ledger with what the exchange shows. Pure.
 
     A step back (the exchange shows NEW for an order known to be filled in part) is read as
@@ -56,8 +58,8 @@ def progress(before: OrderState, filled_before: object, found: OrderView) -> Pro
     """
     after = STATE_OF_STATUS[found.status]
     if not may_follow(before, after):
-        return Progress(before, news=False)
-    return Progress(after, news=after is not before or found.filled_quantity != filled_before)
+        return Step(before, news=False)
+    return Step(after, news=after is not before or found.filled_quantity != filled_before)
 
 
 class Reconciler:
@@ -133,7 +135,8 @@ class Reconciler:
             found = await client.find_order(row.symbol, row.client_order_id)
         except ProviderError as error:
             _log.warning("order not read", request_id=row.request_id, error=str(error))
-            found = None
+            await self._recorder.record(order, order.state, check_in=later, quiet=True)
+            return
         if found is None:
             await self._recorder.record(order, order.state, check_in=later, quiet=True)
             return
@@ -141,7 +144,21 @@ class Reconciler:
         if not step.news:
             await self._recorder.record(order, order.state, check_in=later, quiet=True)
             return
-        await self._recorder.record(order, step.after, **details_of_view(found, step.after))
+        details = details_of_view(found, step.after)
+        if step.after.final and found.filled_quantity and protection.wanted(client, row):
+            # Not finished before what was asked for with it is in force, or certainly refused.
+            protected = await protection.protect(client, row, found)
+            if protected.progress is Progress.AGAIN:
+                _log.warning(
+                    "protection not placed yet", request_id=row.request_id, error=protected.says
+                )
+                wait = max(later, client.acceptance_window)
+                await self._recorder.record(order, order.state, check_in=wait, quiet=True)
+                return
+            if protected.progress is Progress.REFUSED:
+                _log.error("position unprotected", request_id=row.request_id, error=protected.says)
+                details |= {"code": UNPROTECTED, "message": protected.says}
+        await self._recorder.record(order, step.after, **details)
         _log.info(
             "order moved on",
             request_id=row.request_id,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from consumer import protection
 from consumer.meaning import (
     ASK_AFTER,
     EXCHANGE_REJECTED,
@@ -28,6 +29,7 @@ from storage.states import STATE_OF_STATUS, OrderState
 if TYPE_CHECKING:
     from consumer.claimed import ClaimedOrder, Recorder
     from providers.clock import Clock
+    from providers.exchange import ExchangeClient
     from providers.orders import OrderView
     from providers.router import ExchangeRouter
 
@@ -98,7 +100,7 @@ class Resolver:
             )
             if found is not None:
                 if verdict is Verdict.ADOPT:
-                    return await self._adopt(order, found)
+                    return await self._adopt(order, found, client)
                 return await self._quarantine(order, mismatch(found, expected))
             if verdict is Verdict.ABSENT and not may_send and row.dead_lettered_at is None:
                 return await self._still_unknown(order, "absent; its message will come back")
@@ -118,8 +120,12 @@ class Resolver:
             absent += 1
             await asyncio.sleep(_LOOK_GAP)
 
-    async def _adopt(self, order: ClaimedOrder, found: OrderView) -> Outcome:
+    async def _adopt(
+        self, order: ClaimedOrder, found: OrderView, client: ExchangeClient
+    ) -> Outcome:
         after = STATE_OF_STATUS[found.status]
+        if after.final and found.filled_quantity and protection.wanted(client, order.row):
+            after = OrderState.ACCEPTED  # the reconciler finishes it, with its protection
         await self._recorder.record(order, after, **details_of_view(found, after))
         _log.info("order adopted", request_id=order.row.request_id, state=after)
         if after is OrderState.REJECTED:

@@ -135,7 +135,7 @@ class Demo:
             await asyncio.gather(worker, return_exceptions=True)
         rows = await self._rows()
         dead = await self._drain_dead_letters()
-        book = (await self.sandbox.truth(venue="bybit")).orders
+        book = (await self.sandbox.truth()).orders
         report = count(
             [planned.request_id for planned in self.published],
             rows,
@@ -344,15 +344,7 @@ async def _start_sandbox(children: Children, environ: Mapping[str, str], folder:
     while time.monotonic() < deadline:
         with contextlib.suppress(json.JSONDecodeError):
             told = json.loads(output.read_bytes())
-            bybit = told["venues"]["bybit"]
-            return Exchange(
-                told["origin"],
-                {
-                    "BYBIT_BASE_URL": bybit["base_url"],
-                    "BYBIT_API_KEY": bybit["key"],
-                    "BYBIT_API_SECRET": bybit["secret"],
-                },
-            )
+            return Exchange(told["origin"], told["environment"])
         await asyncio.sleep(0.05)
     raise local_services.LocalServiceError(f"the sandbox did not start; see {output}")
 

@@ -41,19 +41,20 @@ _BURST = 25
 
 _GOOD: tuple[dict[str, object], ...] = (
     {"action": "LONG", "symbol": "BTCUSDT", "quantity": 0.005, "leverage": 10},
-    {"action": "SHORT", "symbol": "ETHUSDT", "quantity": "0.15", "leverage": 5},
-    {"action": "LONG", "symbol": "SOL-USDT", "quantity": 3},
+    {"exchange": "binance", "action": "SHORT", "symbol": "ETHUSDT", "quantity": "0.15",
+     "leverage": 5},
+    {"exchange": "mexc", "action": "LONG", "symbol": "SOL-USDT", "quantity": 3, "leverage": 5},
     {"action": "LONG", "symbol": "xrp/usdt", "quantity": 120},
     {"action": "LONG", "symbol": "BTC_USDT", "quantity": 100, "quantityUnit": "quote",
      "leverage": 10},
     {"action": "CLOSE_LONG", "symbol": "BTCUSDT", "quantity": 0.005},
     {"action": "SHORT", "symbol": "DOGEUSDT", "quantity": 900},
-    {"action": "CLOSE", "symbol": "ETHUSDT", "quantity": 1},
-    {"action": "LONG", "symbol": "ETHUSDT", "quantity": 0.2},
+    {"exchange": "binance", "action": "CLOSE", "symbol": "ETHUSDT", "quantity": 1},
+    {"exchange": "binance", "action": "LONG", "symbol": "ETHUSDT", "quantity": 0.2},
     {"action": "LONG", "symbol": "BTCUSDT", "quantity": 0.003, "orderType": "LIMIT",
      "price": 97000, "timeInForce": "IOC"},
     {"action": "CLOSE_SHORT", "symbol": "DOGEUSDT", "quantity": 900},
-    {"action": "CLOSE", "symbol": "SOLUSDT", "quantity": 10},
+    {"exchange": "mexc", "action": "CLOSE", "symbol": "SOLUSDT", "quantity": 10},
 )  # fmt: skip
 
 

@@ -256,6 +256,9 @@ class Ledger:
                     intent.order.price,
                     intent.order.reduce_only,
                     intent.may_land_for,
+                    intent.order.position_side,
+                    intent.order.take_profit,
+                    intent.order.stop_loss,
                 )
                 for intent in ordered
             ]

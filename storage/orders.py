@@ -64,6 +64,9 @@ class OrderRow:
     dead_lettered_at: datetime | None
     check_at: datetime | None
     checks: int
+    position_side: str | None = None
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
 
     @classmethod
     def read(cls, record: asyncpg.Record) -> OrderRow:

@@ -34,6 +34,24 @@ _Url = Annotated[
     str, typer.Option("--url", envvar="SANDBOX_URL", help="The sandbox: scheme, host, port.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+# What a worker reads to trade on the sandbox in place of each exchange.
+_VARIABLES = {
+    "bybit": {
+        "base_url": "BYBIT_BASE_URL",
+        "key": "BYBIT_API_KEY",
+        "secret": "BYBIT_API_SECRET",
+    },
+    "binance": {
+        "base_url": "BINANCE_BASE_URL",
+        "key": "BINANCE_API_KEY",
+        "secret": "BINANCE_API_SECRET",
+    },
+    "mexc": {
+        "base_url": "MEXC_BASE_URL",
+        "key": "MEXC_API_KEY",
+        "secret": "MEXC_SECRET_BINDING",
+    },
+}
 _DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
@@ -64,14 +82,17 @@ def _serve(
             }
             for venue in running.sandbox.facades
         }
+        environment = {
+            variable: venue[part]
+            for name, venue in venues.items()
+            for part, variable in _VARIABLES[name].items()
+        }
         if as_json:
-            print_json({"origin": running.origin, "venues": venues})
+            print_json({"origin": running.origin, "venues": venues, "environment": environment})
         else:
             out.print(f"sandbox on {running.origin} (control: {running.control_url})")
-            for name, venue in venues.items():
-                out.print(f"export {name.upper()}_BASE_URL={venue['base_url']}", soft_wrap=True)
-                out.print(f"export {name.upper()}_API_KEY={venue['key']}", soft_wrap=True)
-                out.print(f"export {name.upper()}_API_SECRET={venue['secret']}", soft_wrap=True)
+            for variable, value in environment.items():
+                out.print(f"export {variable}={value}", soft_wrap=True)
         out.file.flush()
 
     try:

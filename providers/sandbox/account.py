@@ -175,6 +175,11 @@ class Account:
         key = (symbol, Leg.LONG if leg is Leg.NET else leg)
         return self.leverages.get(key, self.default_leverage)
 
+    def opening_leverage(self, symbol: str, leg: Leg, side: Side) -> Decimal:
+        """Leverage of an order that opens; where legs have it apart, a net order's side tells."""
+        del side
+        return self.leverage(symbol, leg)
+
     def position_margin(self, position: Position) -> Decimal:
         """Initial margin a position holds: entry value over leverage."""
         return abs(position.cost) / self.leverage(position.symbol, position.leg)

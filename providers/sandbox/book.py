@@ -145,14 +145,19 @@ class Book:
         else:
             self._end(order, OrderState.CANCELED, EndCause.BY_USER, now_ms)
 
-    def margin(self, account: Account, symbol: str, leg: Leg, value: Decimal) -> Decimal:
+    def margin(
+        self, account: Account, symbol: str, leg: Leg, value: Decimal, *, side: Side = Side.BUY
+    ) -> Decimal:
         """Initial margin and taker fee that opening `value` of notional needs."""
-        needed = value / account.leverage(symbol, leg) + value * self.rules.taker_fee
+        leverage = account.opening_leverage(symbol, leg, side)
+        needed = value / leverage + value * self.rules.taker_fee
         return needed.quantize(MONEY)
 
     def reserve(self, account: Account, order: Order, value: Decimal) -> None:
         """Hold the margin for `value` of notional still open, instead of what is held now."""
-        needed = self.margin(account, order.symbol, order.leg, value) if value else ZERO
+        needed = ZERO
+        if value:
+            needed = self.margin(account, order.symbol, order.leg, value, side=order.side)
         account.order_margin += needed - order.reserved
         order.reserved = needed
 

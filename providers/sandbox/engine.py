@@ -7,7 +7,7 @@ says it must see.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from providers.sandbox import checks
 from providers.sandbox.book import Book
@@ -108,7 +108,7 @@ class Engine:
         )
         self._check_counts(account, new)
         if accepted.opening_qty:
-            needed = self.book.margin(account, new.symbol, new.leg, accepted.value)
+            needed = self.book.margin(account, new.symbol, new.leg, accepted.value, side=new.side)
             self._check_margin(account, needed, now_ms)
         return accepted
 
@@ -217,6 +217,15 @@ class Engine:
         checks.check_protection(protection, long=position.size > 0, base=last)
         self.book.guard(account, position, protection, now_ms)
 
+    def refuse_duplicate(self, client_order_id: str) -> NoReturn:
+        """Count and refuse a repeated client order id, for a venue that decides it by itself.
+
+        Raises:
+            Refused: always.
+        """
+        self._truth.duplicates_refused[self.rules.venue] += 1
+        raise Refused(Refusal.DUPLICATE_CLIENT_ID, f"client order id {client_order_id!r} is taken")
+
     # -- inside ------------------------------------------------------------------------------
 
     def _check_amend(
@@ -236,7 +245,7 @@ class Engine:
         if not order.reserved:
             return ZERO
         value = (qty - order.filled) * price
-        needed = self.book.margin(account, order.symbol, order.leg, value)
+        needed = self.book.margin(account, order.symbol, order.leg, value, side=order.side)
         self._check_margin(account, needed - order.reserved, now_ms)
         return value
 
@@ -254,10 +263,7 @@ class Engine:
             return
         if self.rules.duplicate_ids is DuplicateIds.REFUSED_WHILE_OPEN and twin.state.final:
             return
-        self._truth.duplicates_refused[self.rules.venue] += 1
-        raise Refused(
-            Refusal.DUPLICATE_CLIENT_ID, f"client order id {new.client_order_id!r} is taken"
-        )
+        self.refuse_duplicate(new.client_order_id)
 
     def _check_counts(self, account: Account, new: NewOrder) -> None:
         same = [order for order in account.open.values() if order.symbol == new.symbol]

@@ -20,18 +20,37 @@ from typing import Final
 import aiohttp
 import orjson
 
+from providers.sandbox.binance.caller import signed
+from providers.sandbox.binance.gate import KEY_HEADER
 from providers.sandbox.caller import signed_headers
 from providers.sandbox.client import SandboxControl
 
 _WARM_UP: Final = 500
-_OK: Final = b'{"retCode":0,'
+_OK: Final = {"bybit": b'{"retCode":0,', "binance": b'{"orderId":'}
+_PATHS: Final = {"bybit": "v5/order/create", "binance": "fapi/v1/order"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
+    venue: str
     url: str
     key: str
     secret: str
+
+    def order(self, number: int) -> tuple[str, bytes, dict[str, str]]:
+        """URL, body and headers of one signed market order."""
+        now_ms = time.time_ns() // 1_000_000
+        side = "Buy" if number % 2 else "Sell"
+        if self.venue == "binance":
+            order = {"symbol": "BTCUSDT", "side": side.upper(), "type": "MARKET"}
+            more = {"quantity": "0.001", "newClientOrderId": f"load-{number}"}
+            query = signed(self.secret, order | more, now_ms)
+            return f"{self.url}?{query}", b"", {KEY_HEADER: self.key}
+        body = (
+            f'{{"category":"linear","symbol":"BTCUSDT","side":"{side}","orderType":"Market",'
+            f'"qty":"0.001","positionIdx":0,"orderLinkId":"load-{number}"}}'
+        ).encode()
+        return self.url, body, signed_headers(self.key, self.secret, body, now_ms)
 
 
 async def _create(
@@ -40,17 +59,12 @@ async def _create(
     """Create orders one after the other on one connection; seconds each took."""
     took: list[float] = []
     for number in range(first, first + count):
-        side = "Buy" if number % 2 else "Sell"
-        body = (
-            f'{{"category":"linear","symbol":"BTCUSDT","side":"{side}","orderType":"Market",'
-            f'"qty":"0.001","positionIdx":0,"orderLinkId":"load-{number}"}}'
-        ).encode()
         begin = time.perf_counter()
-        headers = signed_headers(target.key, target.secret, body, time.time_ns() // 1_000_000)
-        async with session.post(target.url, data=body, headers=headers) as response:
+        url, body, headers = target.order(number)
+        async with session.post(url, data=body, headers=headers) as response:
             answer = await response.read()
         took.append(time.perf_counter() - begin)
-        if not answer.startswith(_OK):
+        if not answer.startswith(_OK[target.venue]):
             raise RuntimeError(f"order load-{number} was refused: {answer.decode()}")
     return took
 
@@ -95,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m providers.sandbox.load", description=__doc__)
     parser.add_argument("--orders", type=int, default=30_000)
     parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--venue", choices=tuple(_PATHS), default="bybit")
     given = parser.parse_args()
     command = [sys.executable, "-m", "providers.sandbox", "--port", "0"]
     command += ["--limits", "off", "--fill-delay", "0"]
@@ -103,10 +118,13 @@ def main() -> None:
             if process.stdout is None:
                 raise RuntimeError("the sandbox has no standard output to read its port from")
             info = orjson.loads(process.stdout.readline())
-            bybit = info["venues"]["bybit"]
-            account = bybit["accounts"][0]
+            venue = info["venues"][given.venue]
+            account = venue["accounts"][0]
             target = _Target(
-                f"{bybit['base_url']}/v5/order/create", account["key"], account["secret"]
+                given.venue,
+                f"{venue['base_url']}/{_PATHS[given.venue]}",
+                account["key"],
+                account["secret"],
             )
             origin = info["control_url"].removesuffix("/_sandbox")
             line = asyncio.run(

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from providers.sandbox.binance.facade import BinanceFacade
 from providers.sandbox.bybit.facade import BybitFacade
 from providers.sandbox.clock import SandboxClock
 from providers.sandbox.faults import Faults
+from providers.sandbox.mexc.facade import MexcFacade
 from providers.sandbox.truth import Truth
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ START_BALANCE: Final = Decimal(1_000_000)
 _LARGEST_BALANCE: Final = 10**12
 _HIGHEST_PRICE: Final = 10**9
 
-_BUILDERS: Final[dict[str, Callable[..., Facade]]] = {"bybit": BybitFacade}
+_BUILDERS: Final[dict[str, Callable[..., Facade]]] = {
+    "bybit": BybitFacade,
+    "binance": BinanceFacade,
+    "mexc": MexcFacade,
+}
 """How each venue's side is built; a new venue is one more line."""
 
 VENUES: Final = tuple(_BUILDERS)

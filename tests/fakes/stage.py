@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from consumer.execution import Executor, _new_order
 from consumer.gate import LedgerGate
 from consumer.routing import route
+from providers.orders import OrderStatus, OrderType, PreparedOrder, Side
+from storage.identity import client_order_id
 from storage.states import OrderState
 from tests.fakes.exchange import FakeExchange, FakeRouter
 from tests.fakes.ledger import FakeLedger, Rows, born
@@ -18,7 +21,6 @@ from tests.fakes.virtual_time import VirtualClock
 if TYPE_CHECKING:
     from consumer.message import TradeMessage
     from consumer.outcome import Outcome
-    from providers.orders import PreparedOrder
     from storage.orders import OrderRow
 
 
@@ -79,6 +81,24 @@ class Stage:
         row = replace(row, state=state, **changes)
         self.ledger.put(row)
         return row
+
+    def taken(
+        self,
+        status: OrderStatus = OrderStatus.NEW,
+        *,
+        reduce_only: bool = False,
+        **changes: Any,  # noqa: ANN401 - any field of the order
+    ) -> None:
+        """Have the exchange know the order `r-1` from an earlier send."""
+        order = PreparedOrder(
+            client_order_id=client_order_id("r-1", "default"),
+            symbol="BTCUSDT",
+            side=Side.SELL if reduce_only else Side.BUY,
+            order_type=OrderType.MARKET,
+            quantity=Decimal("0.005"),
+            reduce_only=reduce_only,
+        )
+        self.exchange.execute(replace(order, **changes), status=status)
 
     def row(self, request_id: str = "r-1") -> OrderRow:
         return self.ledger.row(request_id)

@@ -80,7 +80,7 @@ class Batching(RuleBasedStateMachine):
 
 
 TestBatching = Batching.TestCase
-TestBatching.settings = settings(stateful_step_count=30)
+TestBatching.settings = settings(max_examples=50, stateful_step_count=30)
 
 
 def test_a_batch_closes_at_its_deadline_not_before() -> None:

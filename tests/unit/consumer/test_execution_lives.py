@@ -215,7 +215,7 @@ class World:
             assert row.state in (OrderState.EXPIRED, OrderState.REJECTED)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(STEPS, min_size=1, max_size=6),
     st.none() | st.sampled_from([5.0, 20.0, 34.0, 60.0, 300.0]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.logs import _to_json, _without_none, configure
@@ -200,6 +200,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=[]), max_size=10), VALUES))
 def test_any_event_is_one_line_of_json(event: dict[str, Any]) -> None:
     line = _to_json(_without_none(None, "info", event))

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from consumer.checks import stale
-from consumer.reconciler import Progress, progress
+from consumer.reconciler import Step, progress
 from consumer.resolution import ABSENT_LOOKS, Expected, Verdict, judge, mismatch
 from consumer.routing import route
 from providers.orders import OrderStatus, OrderView, Side
@@ -157,13 +157,13 @@ def test_a_look_never_takes_an_order_back(
     assert may_follow(before, step.after)
     shown = STATE_OF_STATUS[status]
     if may_follow(before, shown):
-        assert step == Progress(shown, news=shown is not before or filled != filled_before)
+        assert step == Step(shown, news=shown is not before or filled != filled_before)
     else:
-        assert step == Progress(before, news=False)
+        assert step == Step(before, news=False)
 
 
 def test_a_view_that_lags_is_nothing_new() -> None:
-    assert progress(OrderState.PARTIALLY_FILLED, Decimal("0.002"), VIEW) == Progress(
+    assert progress(OrderState.PARTIALLY_FILLED, Decimal("0.002"), VIEW) == Step(
         OrderState.PARTIALLY_FILLED, news=False
     )
 

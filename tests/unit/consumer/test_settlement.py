@@ -10,7 +10,7 @@ from typing import Any
 import aiormq.exceptions
 import pamqp.encode
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.dead_letters import bury, dead_letter_headers
@@ -230,6 +230,7 @@ ANY_HEADER: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.text(max_size=50) | st.sampled_from(["x-death", "trade-error", "tenant"]), ANY_HEADER

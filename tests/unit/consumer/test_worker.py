@@ -1,135 +1,31 @@
-"""The worker: from a message that arrived to a delivery that is settled, and the way to stop."""
+"""The worker: from a message that arrived to a delivery that is settled."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import defaultdict, deque
+from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from consumer.delivery import Settlement
 from consumer.errors import BrokerUnavailable, PublishRefused
-from consumer.execution import Executor
-from consumer.gate import LedgerGate
 from consumer.outcome import Outcome, OutcomeKind
-from consumer.topology import Topology
-from consumer.worker import Parts, Worker
-from storage.errors import LedgerUnavailable
 from storage.states import OrderState
-from tests.fakes.broker import FakeAcknowledger, FakePublisher, incoming
-from tests.fakes.ledger import FakeLedger
+from tests.fakes.bench import PLACED, Bench
+from tests.fakes.broker import FakeAcknowledger
 from tests.fakes.messages import body, message
-from tests.fakes.messages import settings as worker_settings
 from tests.fakes.stage import Stage
-from tests.fakes.virtual_time import VirtualClock, on_virtual_time, run, turns
+from tests.fakes.virtual_time import on_virtual_time, turns
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
-    from datetime import datetime
-
-    from consumer.message import TradeMessage
 
     Logs = list[MutableMapping[str, Any]]
 
 K = OutcomeKind
-PLACED = Outcome(K.PLACED, state=OrderState.ACCEPTED)
 DENIED = Outcome(K.REFUSED, "LEVERAGE_TOO_HIGH", "at most 50", OrderState.DENIED, request_id="r-1")
-
-
-class FakeExecutor(Executor):
-    """Gives the outcomes it was told to, in the order asked; can be held up by request id."""
-
-    def __init__(self) -> None:
-        self.plan: deque[Outcome | Exception] = deque()
-        self.asked: list[tuple[str, int]] = []
-        self.running: set[str] = set()
-        self.done: list[str] = []
-        self.held: dict[str, asyncio.Event] = defaultdict(_open)
-
-    async def execute(
-        self, message: TradeMessage, *, attempt: int, received_at: datetime
-    ) -> Outcome:
-        assert received_at.tzinfo is not None
-        name = message.request_id
-        self.asked.append((name, attempt))
-        assert name not in self.running
-        self.running.add(name)
-        try:
-            await self.held[name].wait()
-            await asyncio.sleep(0)
-            step = self.plan.popleft() if self.plan else PLACED
-            if isinstance(step, Exception):
-                raise step
-            self.done.append(name)
-            return step
-        finally:
-            self.running.discard(name)
-
-    def hold(self, *names: str) -> None:
-        for name in names:
-            self.held[name].clear()
-
-
-def _open() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
-class JournalLedger(FakeLedger):
-    """A ledger that writes its marks into the journal of the broker's fakes."""
-
-    journal: list[str]
-
-    async def mark_dead_lettered(self, request_id: str) -> None:
-        await super().mark_dead_lettered(request_id)
-        self.journal.append(f"mark {request_id}")
-
-
-class Bench:
-    """A worker with everything around it in memory, and one journal of what the broker sees."""
-
-    def __init__(
-        self,
-        executor: Executor | None = None,
-        **changed: Any,  # noqa: ANN401 - any setting
-    ) -> None:
-        self.clock = VirtualClock()
-        self.settings = worker_settings(**changed)
-        self.topology = Topology.of(self.settings)
-        self.journal: list[str] = []
-        self.publisher = FakePublisher(self.journal)
-        self.ledger = JournalLedger(self.clock)
-        self.ledger.journal = self.journal
-        self.gate = LedgerGate(self.ledger.probe)
-        self.fake = FakeExecutor()
-        self.worker = Worker(
-            Parts(
-                self.settings,
-                self.topology,
-                self.ledger,
-                self.gate,
-                executor or self.fake,
-                self.publisher,
-                self.clock,
-            )
-        )
-
-    def arrive(
-        self,
-        raw: bytes | None = None,
-        acknowledger: FakeAcknowledger | None = None,
-        **about: Any,  # noqa: ANN401 - any field of a broker's message
-    ) -> FakeAcknowledger:
-        """Hand a message to the worker as the broker's callback does."""
-        taker = acknowledger or FakeAcknowledger(self.journal)
-        self.worker.arrived(incoming(body() if raw is None else raw, **about), taker)
-        return taker
 
 
 # Settling.
@@ -229,7 +125,7 @@ async def test_a_dead_letter_that_can_not_be_published_is_tried_until_it_is(
 async def test_a_dead_letter_that_fails_in_another_way_goes_up_the_ladder(logs: Logs) -> None:
     """It is not left unsettled: that would take up a place of the prefetch for good."""
     bench = Bench()
-    bench.publisher.plan.append(RuntimeError("a defect"))
+    bench.publisher.plan.append(ZeroDivisionError())
     taker = bench.arrive(b"{}")
     await taker.settled.wait()
     assert bench.journal == ["publish failed", "nack"]
@@ -341,7 +237,7 @@ async def test_a_dead_letter_is_given_up_once_the_channel_is_gone() -> None:
 @on_virtual_time
 async def test_a_settlement_that_fails_does_not_stop_the_lane(logs: Logs) -> None:
     bench = Bench()
-    bench.arrive(acknowledger=FakeAcknowledger(error=RuntimeError("a defect")))
+    bench.arrive(acknowledger=FakeAcknowledger(error=ZeroDivisionError()))
     second = bench.arrive(body(requestId="r-2"))
     await second.settled.wait()
     assert bench.journal == ["ack"]
@@ -461,126 +357,6 @@ async def test_the_default_exchange_and_its_name_are_one_lane() -> None:
     assert bench.fake.done == ["r-1", "r-2"]
 
 
-# The ledger goes away.
-
-
-@on_virtual_time
-async def test_a_message_waits_for_the_ledger_and_is_executed_when_it_is_back() -> None:
-    bench = Bench()
-    bench.ledger.away = True
-    bench.fake.plan.append(LedgerUnavailable("PostgreSQL: connection refused"))
-    taker = bench.arrive()
-    other = bench.arrive(body(requestId="r-2", symbol="ETHUSDT"))
-    await asyncio.sleep(100)
-    assert bench.journal == ["ack"], "the one that was on its way was not asked to wait"
-    late = bench.arrive(body(requestId="r-3", symbol="XRPUSDT"))
-    await asyncio.sleep(100)
-    assert len(bench.fake.asked) == 2, "nothing is begun while it is away"
-    bench.ledger.away = False
-    for one in (taker, other, late):
-        await one.settled.wait()
-    assert bench.journal == ["ack"] * 3
-    assert bench.fake.asked[2:] == [("r-1", 1), ("r-3", 1)] or bench.fake.asked[2:] == [
-        ("r-3", 1),
-        ("r-1", 1),
-    ]
-
-
-@on_virtual_time
-async def test_a_delivery_that_goes_stale_while_it_waits_is_left() -> None:
-    bench = Bench()
-    bench.ledger.away = True
-    bench.gate.report(LedgerUnavailable("away"))
-    taker = bench.arrive()
-    await asyncio.sleep(5)
-    taker.closed = True
-    bench.ledger.away = False
-    await bench.gate.wait_open()
-    await turns()
-    assert bench.fake.asked == []
-    assert bench.journal == []
-
-
-# Draining.
-
-
-@on_virtual_time
-async def test_a_drain_finishes_what_was_begun_and_gives_back_what_was_not() -> None:
-    bench = Bench()
-    bench.fake.hold("r-1")
-    bench.arrive(body(requestId="r-1"))
-    bench.arrive(body(requestId="r-2"))  # behind it, in the same lane
-    await turns()
-    draining = asyncio.ensure_future(bench.worker.drain())
-    await turns()
-    bench.arrive(body(requestId="r-3", symbol="ETHUSDT"))  # a straggler of the broker's
-    await turns()
-    assert bench.journal == ["requeue"]
-    assert not draining.done()
-    bench.fake.held["r-1"].set()
-    await draining
-    assert bench.journal == ["requeue", "ack", "requeue"]
-    assert bench.fake.asked == [("r-1", 1)]
-
-
-@on_virtual_time
-async def test_a_drain_gives_back_what_waits_in_an_open_batch() -> None:
-    bench = Bench(batch_dispatch="on_close")
-    for number in range(3):
-        bench.arrive(body(requestId=f"r-{number}", symbol=f"C{number}USDT"))
-    await bench.worker.drain()
-    assert bench.journal == ["requeue"] * 3
-    assert bench.fake.asked == []
-    await asyncio.sleep(10)
-    assert bench.journal == ["requeue"] * 3, "its timer is gone too"
-
-
-@on_virtual_time
-async def test_a_drain_gives_back_what_waits_for_the_ledger() -> None:
-    bench = Bench()
-    bench.ledger.away = True
-    bench.gate.report(LedgerUnavailable("away"))
-    bench.arrive()
-    await asyncio.sleep(5)
-    await bench.worker.drain()
-    assert bench.journal == ["requeue"]
-    assert bench.fake.asked == []
-    await bench.gate.aclose()
-
-
-@on_virtual_time
-async def test_a_drain_gives_back_a_dead_letter_that_can_not_be_published() -> None:
-    bench = Bench()
-    bench.publisher.plan = deque([BrokerUnavailable("away")] * 1000)
-    bench.arrive(b"{}")
-    await bench.publisher.failed.wait()
-    await bench.worker.drain()
-    assert bench.journal[-1] == "requeue"
-    assert "publish" not in bench.journal
-
-
-@on_virtual_time
-async def test_a_drain_does_not_wait_for_ever(logs: Logs) -> None:
-    bench = Bench(drain_timeout=20.0)
-    bench.fake.hold("r-1")
-    bench.arrive(body(requestId="r-1"))
-    bench.arrive(body(requestId="r-2"))
-    await turns()
-    began = bench.clock.monotonic()
-    await bench.worker.drain()
-    assert bench.clock.monotonic() - began == pytest.approx(20, abs=0.1)
-    assert bench.journal == [], "not settled: the broker redelivers when the connection closes"
-    assert bench.fake.running == set()
-    assert [line for line in logs if line["event"].startswith("drain timed out")]
-
-
-@on_virtual_time
-async def test_an_idle_worker_drains_at_once() -> None:
-    bench = Bench()
-    await bench.worker.drain()
-    assert bench.clock.monotonic() == 1000
-
-
 # With the real executor.
 
 
@@ -606,88 +382,3 @@ async def test_an_expired_message_is_a_dead_letter() -> None:
     assert bench.journal == ["publish", "mark r-1", "ack"]
     assert bench.publisher.published[0].headers["trade-reason"] == "EXPIRED"
     assert stage.sends == 0
-
-
-# Any mixture of messages.
-
-BODIES = st.one_of(
-    st.builds(
-        lambda number, symbol: body(requestId=f"r-{number}", symbol=symbol),
-        st.integers(0, 99),
-        st.sampled_from(["BTCUSDT", "ETHUSDT"]),
-    ),
-    st.sampled_from([b"", b"{}", b"\xff", body(quantity=0), b'{"\\ud800": 1}']),
-)
-OUTCOMES = st.sampled_from(
-    [
-        PLACED,
-        Outcome(K.ALREADY_DONE),
-        Outcome(K.RETRY, "WAIT"),
-        DENIED,
-        RuntimeError("a defect"),
-        LedgerUnavailable("away"),
-    ]
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            BODIES,
-            st.sampled_from(["trade-execution", "retry.3", "retry.5"]),
-            st.sampled_from([0.0, 0.3, 2.0]),
-            OUTCOMES,
-        ),
-        max_size=25,
-    ),
-    st.sampled_from(["eager", "on_close"]),
-    st.integers(1, 5),
-    st.lists(st.booleans(), max_size=5),
-)
-def test_every_delivery_is_settled_once_and_every_refusal_has_its_dead_letter(
-    arrivals: list[tuple[bytes, str, float, Outcome | Exception]],
-    dispatch: str,
-    size: int,
-    published: list[bool],
-) -> None:
-    async def live() -> None:
-        bench = Bench(batch_dispatch=dispatch, max_batch_size=size)
-        bench.fake.plan = deque(outcome for *_, outcome in arrivals)
-        bench.publisher.plan = deque(
-            None if fine else BrokerUnavailable("away") for fine in published
-        )
-        takers = []
-        for number, (raw, routing_key, pause, _) in enumerate(arrivals):
-            # A message id of its own, so that its dead letter is known by it.
-            taker = FakeAcknowledger()
-            takers.append(taker)
-            bench.arrive(
-                _renamed(raw, number), taker, routing_key=routing_key, message_id=f"m-{number}"
-            )
-            await asyncio.sleep(pause)
-        await asyncio.sleep(30)
-        await bench.worker.drain()
-        letters = [letter.message_id for letter in bench.publisher.published]
-        assert len(letters) == len(set(letters))
-        for number, taker in enumerate(takers):
-            assert len(taker.journal) == 1
-            assert taker.journal[0] in ("ack", "nack")
-            assert (f"m-{number}" in letters) <= (taker.journal == ["ack"])
-            if arrivals[number][1] == "retry.5":
-                assert taker.journal == ["ack"], "the last attempt is not nacked"
-        asked = [name for name, _ in bench.fake.asked]
-        assert len(bench.fake.done) <= len(asked)
-
-    run(live())
-
-
-def _renamed(raw: bytes, number: int) -> bytes:
-    """Give a valid message a request id of its own."""
-    try:
-        fields = json.loads(raw)
-    except ValueError:
-        return raw
-    if fields.get("requestId") is None:
-        return raw
-    return json.dumps({**fields, "requestId": f"r-{number}"}).encode()

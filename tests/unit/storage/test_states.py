@@ -170,4 +170,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(stateful_step_count=20)
+TestLife.settings = settings(max_examples=50, stateful_step_count=20)

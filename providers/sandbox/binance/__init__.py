@@ -1,0 +1,1 @@
+"""Binance's side of the sandbox exchange: USDⓈ-M futures over REST, below `/fapi`."""

@@ -1,0 +1,1 @@
+"""MEXC's side of the sandbox exchange: contract API v1, USDT perpetuals."""

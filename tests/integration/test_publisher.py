@@ -11,6 +11,8 @@ import pytest
 from consumer import broker, declare
 from consumer.errors import BrokerUnavailable, PublishRefused
 from consumer.publisher import Publisher
+from tests.support.proxy import Proxy
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,3 +100,63 @@ async def test_an_absent_broker_is_said_without_its_password(world: World) -> No
 
     assert "127.0.0.1:9" in str(refused.value)
     assert "hidden-word" not in str(refused.value)
+
+
+async def test_a_silent_broker_fails_every_publish_in_time_and_cancels_nobody(
+    world: World, publisher: Publisher
+) -> None:
+    """Giving the connection up must not look like a cancellation to who still waits on it."""
+    await publish(publisher, world, b"the queue is there")
+    async with Proxy(world.amqp.url) as amqp:
+        settings = world.changed(amqp_url=amqp.url, broker_timeout=1.0, broker_heartbeat=60)
+        through = Publisher(settings)
+        await publish(through, world, b"the line is good")
+        with amqp.silent():
+            began = asyncio.get_running_loop().time()
+
+            async def later(seconds: float) -> None:
+                await asyncio.sleep(seconds)
+                await publish(through, world, b"maybe")
+
+            results = await asyncio.gather(
+                *(later(number * 0.2) for number in range(6)), return_exceptions=True
+            )
+        assert [type(one) for one in results] == [BrokerUnavailable] * 6, results
+        assert asyncio.get_running_loop().time() - began < 6
+
+        await publish(through, world, b"and good again")
+        await through.aclose()
+        assert amqp.connections == 0
+    bodies = {one.body for one in await world.amqp.drain(world.topology.queue)}
+    assert {b"the queue is there", b"the line is good", b"and good again"} <= bodies
+
+
+async def test_many_publishes_on_a_bad_line_end_with_a_clear_yes_or_no(
+    world: World, publisher: Publisher
+) -> None:
+    async with Proxy(world.amqp.url) as amqp:
+        through = Publisher(world.changed(amqp_url=amqp.url, broker_timeout=2.0))
+        confirmed: set[bytes] = set()
+
+        async def one(number: int) -> None:
+            body = b"%d" % number
+            while True:
+                try:
+                    await publish(through, world, body)
+                except BrokerUnavailable:
+                    await asyncio.sleep(0.01)
+                    continue
+                confirmed.add(body)
+                return
+
+        async def cut() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0.05)
+                amqp.cut()
+
+        await asyncio.gather(cut(), *(one(number) for number in range(200)))
+        await through.aclose()
+        await eventually(lambda: amqp.connections == 0, what="the last connection's end")
+    arrived = {one.body for one in await world.amqp.drain(world.topology.queue)}
+    assert arrived >= confirmed == {b"%d" % number for number in range(200)}
+    del publisher

@@ -12,7 +12,7 @@ import aiormq.exceptions
 import pytest
 
 from consumer import broker, declare
-from consumer.errors import TopologyMismatch
+from consumer.errors import BrokerUnavailable, TopologyMismatch
 from consumer.settings import Settings
 from consumer.topology import Topology
 
@@ -121,6 +121,19 @@ async def test_an_exchange_of_another_type_is_refused(
     with pytest.raises(TopologyMismatch, match=re.escape(expected)):
         await declare.apply(connection, world.topology)
     assert expected in (await declare.check(connection, world.topology))[0]
+
+
+async def test_a_connection_that_has_ended_is_said_and_not_a_defect(
+    world: World, connection: AbstractConnection
+) -> None:
+    await connection.close()
+
+    for work in (
+        declare.apply(connection, world.topology),
+        declare.check(connection, world.topology),
+    ):
+        with pytest.raises(BrokerUnavailable, match="RabbitMQ: "):
+            await work
 
 
 async def test_the_rungs_of_the_default_ladder_wait_as_long_as_promised(

@@ -85,7 +85,7 @@ class Amqp:
     async def connection(self) -> AbstractConnection:
         """The connection."""
         async with self._opening:
-            if self._connection is None or self._connection.is_closed:
+            if self._connection is None or not self._connection.connected.is_set():
                 self._connection = await aio_pika.connect(self.url, timeout=TIMEOUT)
                 self.used = True
             return self._connection
@@ -190,9 +190,17 @@ class Amqp:
             await opened.queue_delete(name, timeout=TIMEOUT)
 
     async def delete(self, topology: Topology) -> None:
-        """Delete everything a topology declares."""
-        async with self.channel() as opened:
-            for queue in topology.queues:
-                await opened.queue_delete(queue.name, timeout=TIMEOUT)
-            for exchange in topology.exchanges:
-                await opened.exchange_delete(exchange.name, timeout=TIMEOUT)
+        """Delete everything a topology declares; a broker that trips over it is asked again."""
+        for attempt in range(3):
+            try:
+                async with self.channel() as opened:
+                    for queue in topology.queues:
+                        await opened.queue_delete(queue.name, timeout=TIMEOUT)
+                    for exchange in topology.exchanges:
+                        await opened.exchange_delete(exchange.name, timeout=TIMEOUT)
+            except (OSError, TimeoutError, aiormq.exceptions.AMQPError):
+                await self.aclose()
+                if attempt == 2:
+                    raise
+            else:
+                return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from deploy.local_processes import descendants
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from deploy.local_processes import Process
     from deploy.local_services import Server
 
 
@@ -52,7 +54,14 @@ def _signal(server: Server, number: signal.Signals) -> None:
         what = "pause" if number is signal.SIGSTOP else "unpause"
         subprocess.run(["docker", what, server.trace.container], check=True, timeout=30)  # noqa: S607 - wherever Docker's program is
         return
-    leaders = server.trace.processes
-    everyone = {*leaders, *(member for leader in leaders for member in descendants(leader))}
-    for process in everyone:
-        os.kill(process.pid, number)
+    seen: set[Process] = set()
+    # A process that is not stopped yet may still make others: the leader first, then what it made.
+    while fresh := {*server.trace.processes, *_made_by(server)} - seen:
+        for process in sorted(fresh, key=lambda one: one.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        seen |= fresh
+
+
+def _made_by(server: Server) -> set[Process]:
+    return {made for leader in server.trace.processes for made in descendants(leader)}

@@ -1,0 +1,119 @@
+"""Orders that can't be placed now: they wait on the broker's ladder and come back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from providers.sandbox.faults import FaultKind
+from storage.orders import get_events
+from storage.states import OrderState
+from tests.support.messages import trade
+
+if TYPE_CHECKING:
+    from tests.conftest import NewWorld
+    from tests.support.world import World
+
+
+async def test_a_burst_over_the_rate_limit_is_filled_in_the_end(new_world: NewWorld) -> None:
+    world = await new_world(
+        limits="published", fill_delay=0.005, retry_delays="300ms,600ms,1s,1s,1s,2s"
+    )
+    symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT")
+    quantities = ("0.005", "0.1", "1", "50", "100")
+    messages = [
+        trade(symbol=symbols[number % 5], quantity=quantities[number % 5]) for number in range(25)
+    ]
+    running = await world.start_worker()
+
+    await world.publish(*messages)
+
+    rows = await world.reached([one["requestId"] for one in messages], "FILLED", within=25)
+
+    assert len(world.truth) == len(messages)
+    world.assert_none_doubled()
+    retried = [row for row in rows if row.attempts > 1]
+    assert retried, "nothing was rate-limited: the test proves nothing"
+    settled = Counter(str(one["settlement"]) for one in running.events("settled"))
+    assert settled["ack"] == len(messages)
+    assert settled["nack"] == sum(row.attempts for row in rows) - len(messages)
+    assert {one.get("reason") for one in running.events("settled")} == {None, "RATE_LIMITED"}
+    for row in retried:
+        events = await get_events(world.database, row.request_id)
+        assert events[-1].after is OrderState.FILLED
+        assert row.sends == sum(event.after is OrderState.SENDING for event in events)
+
+
+async def test_what_never_gets_through_is_given_up_with_its_reason(world: World) -> None:
+    message = trade()
+    world.fault(FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create")
+    running = await world.start_worker(retry_delays="100ms,200ms,300ms")
+
+    await world.publish(message)
+
+    (letter,) = await world.dead_letters(1)
+    assert letter.headers["trade-reason"] == "RETRIES_EXHAUSTED"
+    assert letter.headers["trade-attempts"] == 4
+    assert "given up after 4 attempts; last: RATE_LIMITED: bybit 10006" in str(
+        letter.headers["trade-error"]
+    )
+    (row,) = await world.reached([message["requestId"]], "DEFERRED")
+    assert (row.attempts, row.sends) == (4, 4)
+    assert world.placed(message["requestId"]) == []
+    assert [one["attempt"] for one in running.events("settled")] == [1, 2, 3, 4]
+    assert len(world.creates(message["requestId"])) == 4
+
+
+async def test_a_trade_that_expires_while_it_waits_is_never_sent(world: World) -> None:
+    message = trade(expiresAt=(datetime.now(UTC) + timedelta(seconds=3)).isoformat())
+    world.fault(
+        FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create", count=1
+    )
+    await world.start_worker(retry_delays="3500ms")
+
+    await world.publish(message)
+
+    (letter,) = await world.dead_letters(1)
+    assert letter.headers["trade-reason"] == "EXPIRED"
+    assert letter.headers["trade-attempts"] == 2
+    (row,) = await world.reached([message["requestId"]], "EXPIRED")
+    assert row.sends == 1
+    assert world.creates(message["requestId"]) == ["200/10006"]
+    assert world.placed(message["requestId"]) == []
+
+
+async def test_an_exchange_that_can_be_read_only_now_and_then_is_waited_for(
+    world: World,
+) -> None:
+    message = trade(symbol="SOLUSDT", quantity="1")
+    # The account's setup has to be known before an order is sized.
+    rule = world.fault(FaultKind.DROP_BEFORE, endpoint="position/list", count=6)
+    running = await world.start_worker()
+
+    await world.publish(message)
+
+    (row,) = await world.reached([message["requestId"]], "FILLED")
+    assert rule.injected == 6
+    assert row.attempts > 1
+    assert row.sends == 1
+    *reasons, last = [one.get("reason") for one in running.events("settled")]
+    assert set(reasons) == {"EXCHANGE_UNREACHABLE"}
+    assert last is None
+    assert len(world.creates(message["requestId"])) == 1
+
+
+async def test_a_shorter_ladder_gives_up_what_had_climbed_higher(world: World) -> None:
+    """A message that waits on a rung that the new ladder does not have ends like any other."""
+    message = trade()
+    world.fault(FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create")
+    first = await world.start_worker(retry_delays="100ms,150ms,2s,3s")
+    await world.publish(message)
+    await first.says("settled", 3)  # now it waits on the third rung
+    await first.stop()
+
+    await world.start_worker(retry_delays="250ms")
+
+    (letter,) = await world.dead_letters(1)
+    assert letter.headers["trade-reason"] == "RETRIES_EXHAUSTED"
+    assert letter.headers["trade-attempts"] == 4

@@ -1,0 +1,106 @@
+"""How a worker stops: in order, at once, and never at the cost of an order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from providers.sandbox.faults import FaultKind
+from storage.states import OrderState
+from tests.support.messages import trade
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.support.world import World
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+QUANTITIES = ("0.005", "0.1", "1", "50")
+
+
+def trades(count: int) -> list[dict[str, object]]:
+    return [
+        trade(symbol=SYMBOLS[number % 4], quantity=QUANTITIES[number % 4])
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_what_is_in_flight_is_finished_and_the_rest_stays_in_the_queue(
+    world: World, number: signal.Signals
+) -> None:
+    messages = trades(40)
+    ids = [one["requestId"] for one in messages]
+    world.fault(FaultKind.LATENCY, endpoint="order/create", ms=250)
+    running = await world.start_worker(concurrent_batches=2)
+    await world.publish(*messages)
+    await eventually(lambda: len(world.truth) >= 2, what="the first orders at the exchange")
+
+    running.send(number)
+    code = await running.ended(within=15)
+
+    assert code == 0
+    assert running.events("draining")
+    assert running.events()[-1]["event"] == "worker stopped"
+    rows = {row.request_id: row for row in await world.orders()}
+    placed = len(world.truth)
+    assert 4 <= placed < len(ids)  # one a lane at least, but not all
+    assert {row.state for row in rows.values()} <= {OrderState.ACCEPTED, OrderState.FILLED}
+    assert len(rows) == placed
+    assert await world.amqp.depth(world.topology.queue) == len(ids) - placed
+
+    world.sandbox.sandbox.faults.clear()
+    await world.start_worker()
+    await world.reached(ids, "FILLED")
+    assert len(world.truth) == len(ids)
+    world.assert_none_doubled()
+
+
+async def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(world: World) -> None:
+    messages = trades(8)
+    world.fault(FaultKind.DELAY_REPLY, endpoint="order/create", ms=3000, count=4)
+    running = await world.start_worker(exchange_request_timeout=10.0)
+    await world.publish(*messages)
+    await eventually(lambda: len(world.truth) >= 4, what="orders at the exchange")
+
+    running.send(signal.SIGTERM)
+    await running.says("stopping")
+    assert running.exit_code is None
+    began = asyncio.get_running_loop().time()
+    running.send(signal.SIGTERM)
+
+    assert await running.ended() == 130
+    assert asyncio.get_running_loop().time() - began < 1
+
+    await world.start_worker()
+    await world.reached([one["requestId"] for one in messages], "FILLED")
+    assert len(world.truth) == len(messages)
+    world.assert_none_doubled()
+
+
+async def test_a_drain_that_takes_too_long_is_cut_off_and_nothing_is_lost(world: World) -> None:
+    messages = trades(4)
+    world.fault(FaultKind.DELAY_REPLY, endpoint="order/create", ms=4000, count=4)
+    running = await world.start_worker(exchange_request_timeout=10.0, drain_timeout=0.5)
+    await world.publish(*messages)
+    await eventually(lambda: len(world.truth) >= 4, what="orders at the exchange")
+
+    assert await running.stop() == 0
+    assert running.events("drain timed out; the broker redelivers what is left")
+
+    await world.start_worker()
+    await world.reached([one["requestId"] for one in messages], "FILLED")
+    assert len(world.truth) == len(messages)
+
+
+async def test_an_idle_worker_stops_at_once(world: World) -> None:
+    running = await world.start_worker()
+    began = asyncio.get_running_loop().time()
+
+    assert await running.stop() == 0
+
+    assert asyncio.get_running_loop().time() - began < 3
+    assert not running.events("draining")
+    assert await world.amqp.consumers(world.topology.queue) == 0

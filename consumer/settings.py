@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AmqpDsn, BeforeValidator, Field
+from pydantic import AmqpDsn, BeforeValidator, Field, model_validator
 
 from providers.settings import ExchangeSettings
 from storage.settings import StorageSettings
@@ -102,6 +102,21 @@ class BrokerSettings(StorageSettings):
     broker_heartbeat: int = Field(
         15, ge=1, le=600, description="Heartbeat of the RabbitMQ connections, seconds."
     )
+
+    @model_validator(mode="after")
+    def _names_apart(self) -> Self:
+        """Refuse names that would route retried messages to the wrong place."""
+        if self.trade_queue.startswith("retry."):
+            raise ValueError(
+                f"TRADE_QUEUE {self.trade_queue!r} begins with 'retry.', as the routing keys of "
+                "retried messages do; choose another name"
+            )
+        if self.trade_exchange in (f"{self.trade_queue}.retry", f"{self.trade_queue}.dead"):
+            raise ValueError(
+                f"TRADE_EXCHANGE {self.trade_exchange!r} is the name of an exchange that is made "
+                "for TRADE_QUEUE; choose another name"
+            )
+        return self
 
 
 class Settings(BrokerSettings, ExchangeSettings):

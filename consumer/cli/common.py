@@ -24,6 +24,8 @@ from storage.errors import LedgerUnavailable, MigrationError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from pydantic_core import ErrorDetails
+
     from storage.postgres import Database
 
 T = TypeVar("T")
@@ -36,12 +38,18 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         faults = "; ".join(
-            f"{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            _fault(item)
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         )
         fail(f"the settings are wrong: {faults}", ExitCode.USAGE)
     except ValueError as error:
         fail(f"the settings are wrong: {error}", ExitCode.USAGE)
+
+
+def _fault(item: ErrorDetails) -> str:
+    """Name the variable and say what is wrong with it; never its value."""
+    text = item["msg"].removeprefix("Value error, ")
+    return f"{str(item['loc'][0]).upper()}: {text}" if item["loc"] else text
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

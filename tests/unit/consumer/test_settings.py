@@ -1,4 +1,4 @@
-"""Settings that would route messages to the wrong place are refused, and say what would be right."""
+"""Settings that would route messages to the wrong place are refused, with what would be right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from consumer.topology import Topology
 )
 def test_names_that_would_cross_are_refused(values: dict[str, str], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
-        BrokerSettings(**values)
+        BrokerSettings.model_validate(values)
 
 
 def test_names_that_stay_apart_are_taken() -> None:

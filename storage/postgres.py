@@ -15,7 +15,7 @@ import asyncpg
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
-    stop_after_delay,
+    stop_before_delay,
     stop_never,
     wait_random_exponential,
 )
@@ -124,7 +124,7 @@ async def connect(
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(_UNAVAILABLE),
             wait=wait_random_exponential(multiplier=0.2, max=5),
-            stop=stop_never if give_up_after is None else stop_after_delay(give_up_after),
+            stop=stop_never if give_up_after is None else stop_before_delay(give_up_after),
             before_sleep=tell,
             reraise=True,
         ):

@@ -196,6 +196,7 @@ async def test_a_dead_letter_says_what_when_and_whose(letters: Letters) -> None:
         for one in letters.world.workers[0].events("settled")
         if one.get("request_id") == message["requestId"]
     ]
+    assert str(headers["trade-error"]).startswith("unknown exchange 'kraken'; known here: ")
     assert headers == {
         "producer": "strategy-7",
         "number": 7,

@@ -14,9 +14,15 @@ _HOST = "127.0.0.1"
 
 
 class Proxy:
-    """Stands between a client and a server of this machine; `url` is the server's, through it."""
+    """Stands between a client and a server of this machine; `url` is the server's, through it.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the server.
+        delay: seconds that everything takes longer, each way.
+    """
+
+    def __init__(self, url: str, *, delay: float = 0.0) -> None:
+        self._delay = delay
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -104,6 +110,7 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await asyncio.sleep(self._delay)
                 await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()

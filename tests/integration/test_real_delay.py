@@ -1,0 +1,31 @@
+"""The default ladder's first rung, waited for in earnest while the other tests ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import RealDelay
+    from tests.support.background import Background
+
+pytestmark = pytest.mark.late
+
+
+async def test_a_rate_limited_order_comes_back_after_30_seconds_and_is_filled(
+    real_delay: Background[RealDelay],
+) -> None:
+    flow = await real_delay.result()
+
+    (published, nacked, back) = flow.seen
+    queue = published[1]
+    assert [exchange.rpartition(".")[2] for exchange, _, _ in flow.seen] == [
+        "trade", "retry", "trade",
+    ]  # fmt: skip
+    assert (nacked[1], back[1]) == (queue, "retry.1")
+    assert 30 <= back[2] - nacked[2] < 33
+    (first_at, first), (second_at, second) = flow.creates
+    assert (first, second) == ("200/10006", "200/0")
+    assert 30_000 <= second_at - first_at < 33_000
+    assert (flow.row.attempts, flow.row.sends, flow.placed) == (2, 2, 1)

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from consumer.settings import BrokerSettings
 
 _RETRY_KEY = "retry."
-_DELIVERY_LIMIT = 20  # deliveries without an answer before the broker sends a message up a rung
+# Never met in practice, and it must not be: a message that meets it goes up a rung without having
+# been refused, and when it comes back from there the broker takes that for an automatic cycle and
+# drops it. So the worker refuses a message itself after `UNANSWERED_MOST` (see `Worker`). It has to
+# be set, because from RabbitMQ 4 on 20 is the default.
+_DELIVERY_LIMIT = 1_000_000
+UNANSWERED_MOST = 20  # deliveries of a message, in a row, that nobody answered
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -190,7 +195,7 @@ def draw(topology: Topology) -> str:
         f"producers ──▶ {topology.exchange} (topic)",
         f"                 │  {topology.queue}, {_RETRY_KEY}*",
         "                 ▼",
-        f"              {topology.queue} (quorum, delivery limit {_DELIVERY_LIMIT}) ──▶ workers",
+        f"              {topology.queue} (quorum) ──▶ workers",
         "                 │  nack",
         "                 ▼",
         f"              {topology.retry_exchange} (topic)",

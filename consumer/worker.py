@@ -24,6 +24,7 @@ from consumer.outcome import Outcome, OutcomeKind
 from consumer.routing import route
 from consumer.settings import Dispatch
 from consumer.settlement import decide
+from consumer.topology import UNANSWERED_MOST
 from storage.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -135,6 +136,15 @@ class Worker:
 
     def _begin(self, delivery: Delivery) -> None:
         """Decode a message and line it up in its lane; must not raise, or nobody settles it."""
+        unanswered = delivery.headers.get("x-delivery-count")
+        if isinstance(unanswered, int) and unanswered >= UNANSWERED_MOST:
+            outcome = Outcome(
+                OutcomeKind.RETRY,
+                "UNANSWERED",
+                f"{unanswered} deliveries in a row were not answered: whoever had it ended",
+            )
+            self._lanes.submit(delivery, partial(self._finish, delivery, outcome))
+            return
         try:
             message = decode(delivery.body, self._settings.message_max_bytes)
             lane = (

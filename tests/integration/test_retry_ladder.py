@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from consumer import broker, declare
 from consumer.settings import parse_delay
-from consumer.topology import Topology
+from consumer.topology import UNANSWERED_MOST, Topology
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from aio_pika.abc import AbstractIncomingMessage
+    from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
     from tests.support.world import World
 
@@ -86,29 +86,40 @@ async def test_a_message_published_straight_to_the_queue_takes_the_same_way(worl
     assert keys == [topology.queue, "retry.1"]
 
 
-async def test_a_message_whose_consumer_always_dies_climbs_the_ladder_too(world: World) -> None:
-    """The delivery limit: a message that kills its consumer does not do so for ever."""
-    topology = Topology.of(world.changed(retry_delays="600s"))
+async def test_a_message_whose_consumers_die_is_not_lost_and_comes_back_by_a_refusal(
+    world: World,
+) -> None:
+    """What goes up a rung without a refusal is dropped by the broker when it comes back.
+
+    It takes the way main queue, rung, main queue for an automatic cycle then. So the broker's own
+    delivery limit must never be met, and a refusal must take a message out of the circle.
+    """
+    topology = Topology.of(world.changed(retry_delays="200ms,200ms"))
     async with broker.connection(world.settings, "test") as connection:
         await declare.apply(connection, topology)
         await world.amqp.publish(b"deadly", topology.queue, exchange=topology.exchange)
-        deaths = 0
+        for key in (topology.queue, "retry.1"):
+            for death in range(2 * UNANSWERED_MOST):
+                message = await _taken(connection, topology)
+                assert message.routing_key == key
+                assert (message.headers or {})["x-delivery-count"] == death
+                await message.channel.close()  # with the message unanswered
+            last = await _taken(connection, topology)
+            await last.nack(requeue=False)
+        final = await _taken(connection, topology)
+        assert (final.body, final.routing_key) == (b"deadly", "retry.2")
+        await final.ack()
 
-        async def gone() -> bool:
-            nonlocal deaths
-            if await world.amqp.depth(topology.rung_queues[0]):
-                return True
-            channel = await connection.channel()
-            queue = await channel.get_queue(topology.queue, ensure=False)
-            if await queue.get(fail=False) is not None:
-                deaths += 1
-            await channel.close()  # with the message unanswered
-            return False
 
-        await eventually(gone, within=20, what="the message on the first rung")
+async def _taken(connection: AbstractConnection, topology: Topology) -> AbstractIncomingMessage:
+    """Take the message on a channel of its own, as soon as it is there."""
 
-    limit = dict(topology.queues[-1].arguments)["x-delivery-limit"]
-    assert isinstance(limit, int)
-    assert deaths == limit + 1
-    (waiting,) = await world.amqp.take(topology.rung_queues[0])
-    assert (waiting.body, waiting.routing_key) == (b"deadly", topology.queue)
+    async def take() -> AbstractIncomingMessage | None:
+        channel = await connection.channel()
+        queue = await channel.get_queue(topology.queue, ensure=False)
+        message = await queue.get(fail=False)
+        if message is None:
+            await channel.close()
+        return message
+
+    return await eventually(take, within=5, what="the message")

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from consumer.topology import UNANSWERED_MOST
 from providers.sandbox.faults import FaultKind
 from storage.orders import get_events
 from storage.states import OrderState
@@ -117,3 +118,28 @@ async def test_a_shorter_ladder_gives_up_what_had_climbed_higher(world: World) -
     (letter,) = await world.dead_letters(1)
     assert letter.headers["trade-reason"] == "RETRIES_EXHAUSTED"
     assert letter.headers["trade-attempts"] == 4
+
+
+async def test_a_message_that_killed_its_workers_too_often_waits_and_is_tried_again(
+    world: World,
+) -> None:
+    """Refused unseen, so that it can't kill once more at once; it is not lost, and not buried."""
+    first = await world.start_worker()
+    await first.stop()
+    message = trade()
+    await world.publish(message)
+    connection = await world.amqp.connection()
+    for _ in range(UNANSWERED_MOST):
+        channel = await connection.channel()
+        queue = await channel.get_queue(world.topology.queue, ensure=False)
+        await queue.get()
+        await channel.close()  # with the message unanswered
+
+    running = await world.start_worker()
+
+    (row,) = await world.reached([message["requestId"]], "FILLED")
+    refused, placed = running.events("settled")
+    assert (refused["settlement"], refused["reason"]) == ("nack", "UNANSWERED")
+    assert (placed["settlement"], placed["attempt"]) == ("ack", 2)
+    assert (row.attempts, row.sends) == (1, 1)
+    assert await world.amqp.depth(world.topology.dead_letter_queue) == 0

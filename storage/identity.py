@@ -9,6 +9,7 @@ import base64
 import hashlib
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 _PREFIX = "tw-"
 _DIGEST_CHARS = 26  # 130 bits in base32: a collision is not a thing that happens
 
+CLIENT_ORDER_ID = rf"{_PREFIX}[a-z2-7]{{{_DIGEST_CHARS}}}"  # a regular expression
 
+
+@lru_cache(maxsize=1024)  # asked for more than once on an order's way
 def client_order_id(request_id: str, account: str, leg: str = "main") -> str:
     """Derive the id an order carries at the exchange, for ever.
 

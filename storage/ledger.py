@@ -7,136 +7,60 @@ Reading for people is in `storage.orders`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import asyncpg
 import orjson
 
-from storage.errors import ClaimLost, IllegalTransition
+from storage.claims import (
+    Busy,
+    Change,
+    ChangeDetails,
+    Claim,
+    Claimed,
+    Conflict,
+    Intent,
+    Lane,
+    Letter,
+    NewOrder,
+    Settled,
+    Unresolved,
+    why_not,
+)
+from storage.dead_letters import error_group
+from storage.errors import ClaimLost, IllegalTransition, LimitExceeded
 from storage.group_commit import GroupCommit
 from storage.orders import OrderRow, get_order, get_orders
-from storage.postgres import statement
+from storage.postgres import own_fault, statement
 from storage.states import OrderState, may_follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
-    from decimal import Decimal
     from uuid import UUID
 
-    from providers.orders import PreparedOrder
+    import asyncpg
+
     from storage.postgres import Database
 
+__all__ = [
+    "Busy",
+    "Change",
+    "ChangeDetails",
+    "Claim",
+    "Claimed",
+    "Conflict",
+    "Intent",
+    "Lane",
+    "Ledger",
+    "Letter",
+    "NewOrder",
+    "Settled",
+    "Unresolved",
+]
+
 _MESSAGE_MOST = 500  # characters of an exchange's message that are worth keeping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewOrder:
-    """What a message asks for, as the ledger keeps it."""
-
-    request_id: str
-    client_order_id: str
-    fingerprint: bytes
-    payload: Mapping[str, object]
-    exchange: str
-    account: str
-    symbol: str
-    action: str
-    quantity: Decimal
-    price: Decimal | None
-    queued_at: datetime | None
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The order is ours to work on until the lease ends. `now` is the database's clock."""
-
-    row: OrderRow
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The order is done, or in the exchange's book: there is nothing left to do for a message."""
-
-    row: OrderRow
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """The request id was used before, for a different trade."""
-
-    row: OrderRow
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Another owner holds the lease."""
-
-    row: OrderRow
-
-
-Claim = Claimed | Settled | Conflict | Busy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """What is about to be sent. `may_land_for` counts from the commit."""
-
-    request_id: str
-    fence: int
-    before: OrderState
-    exchange: str
-    order: PreparedOrder
-    may_land_for: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What became of an order; None leaves a column as it is.
-
-    Attributes:
-        keep_lease: the caller goes on working on the order.
-        may_land_for: time from now in which a request that was sent may still be accepted.
-        check_in: time from now until the reconciler looks; None takes it off the list.
-        quiet: nothing happened worth an event.
-    """
-
-    request_id: str
-    fence: int
-    before: OrderState
-    after: OrderState
-    code: str | None = None
-    message: str | None = None
-    exchange_order_id: str | None = None
-    sent_at: datetime | None = None
-    filled_quantity: Decimal | None = None
-    average_price: Decimal | None = None
-    fee: Decimal | None = None
-    fee_currency: str | None = None
-    keep_lease: bool = False
-    may_land_for: timedelta | None = None
-    check_in: timedelta | None = None
-    quiet: bool = False
-
-
-class ChangeDetails(TypedDict, total=False):
-    """The optional fields of a `Change`, for callers that pass them on."""
-
-    code: str | None
-    message: str | None
-    exchange_order_id: str | None
-    sent_at: datetime | None
-    filled_quantity: Decimal | None
-    average_price: Decimal | None
-    fee: Decimal | None
-    fee_currency: str | None
-    keep_lease: bool
-    may_land_for: timedelta | None
-    check_in: timedelta | None
-    quiet: bool
+_ASKED_FOR = timedelta(seconds=1)  # how long a lane that was asked for is kept for who asked
+_TURN = timedelta(milliseconds=500)  # how long a lane that others ask for may be kept
 
 
 class Ledger:
@@ -146,35 +70,66 @@ class Ledger:
         database: where it is kept.
         owner: unique to this process, never a host's or pod's name.
         lease: how long a claim holds without a sign of life.
+        alive_for: how long a worker counts as alive after its last sign of life; then its lanes
+            and orders are others'.
+            At least twice `send_within` is taken.
+        send_within: how long after the start of an intent's commit its send may begin; an intent
+            is refused unless we certainly count as alive for that long.
     """
 
-    def __init__(self, database: Database, owner: UUID, lease: timedelta) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: UUID,
+        lease: timedelta,
+        *,
+        alive_for: timedelta = timedelta(seconds=10),
+        send_within: timedelta = timedelta(seconds=5),
+    ) -> None:
         self._database = database
         self._owner = owner
         self._lease = lease
-        self._claims = GroupCommit(self._claim_group, key=_request_id, alone=_own_fault)
-        self._intents = GroupCommit(self._send_group, key=_request_id, alone=_own_fault)
-        self._changes = GroupCommit(self._record_group, key=_request_id, alone=_own_fault)
+        self.alive_for = max(alive_for, 2 * send_within)
+        self._send_within = send_within
+        self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
+        self._claims = GroupCommit(self._claim_group, key=_request_id, alone=own_fault)
+        # One intent of a lane at a time: its limits count what was committed before.
+        self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
+        self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
 
     @property
     def database(self) -> Database:
         """The database the ledger is kept in."""
         return self._database
 
+    @property
+    def owner(self) -> UUID:
+        """Who claims."""
+        return self._owner
+
     async def claim(self, order: NewOrder) -> Claim:
-        """Claim an order, making its row if it is new. Safe to repeat after any error."""
+        """Claim an order and its lane, making its row if it is new. Safe to repeat after any error.
+
+        An order whose lane another owner has is not touched, and the lane is asked for: claim
+        again soon, or somebody else gets it.
+        """
         return await self._claims.submit(order)
 
     async def begin_sending(self, intent: Intent) -> None:
         """Commit the intent to send an order. Only after this returned may a byte leave.
 
         Raises:
-            ClaimLost: the order is not ours, or not in the state we think; send nothing.
+            ClaimLost: the order or its lane is not ours, the order is not in the state we think,
+                or we may count as gone before it is sent; send nothing.
+            LimitExceeded: the order would break one of its limits; nothing was written.
             LedgerUnavailable: it is not known whether the intent is committed; send nothing.
         """
         if not may_follow(intent.before, OrderState.SENDING):
             raise IllegalTransition(f"{intent.request_id}: SENDING may not follow {intent.before}")
-        if not await self._intents.submit(intent):
+        committed = intent.lane in self._held and await self._intents.submit(intent)
+        if isinstance(committed, LimitExceeded):
+            raise committed
+        if not committed:
             raise ClaimLost(intent.request_id)
 
     async def record(self, change: Change) -> None:
@@ -194,11 +149,28 @@ class Ledger:
         if row is None or row.fence != change.fence or row.state is not change.after:
             raise ClaimLost(change.request_id)
 
+    async def leave_lane(self, lane: Lane) -> None:
+        """Hand a lane over if it is ours still: there is no work for it here."""
+        if lane in self._held:
+            await self._database.execute(
+                "UPDATE lanes SET owner = NULL "
+                "WHERE exchange = $1 AND account = $2 AND symbol = $3 AND owner = $4",
+                *lane,
+                self._owner,
+            )
+            self._held.pop(lane, None)
+
     async def mark_dead_lettered(self, request_id: str) -> None:
         """Remember that the order's message is among the dead letters."""
         await self._database.execute(
             "UPDATE orders SET dead_lettered_at = now() WHERE request_id = $1", request_id
         )
+
+    async def unresolved(self, among: Sequence[str] | None = None) -> Sequence[Unresolved]:
+        """List the orders of unknown outcome, or those of some that are."""
+        ids = None if among is None else list(among)
+        rows = await self._database.fetch(statement("unresolved"), self._owner, ids)
+        return [Unresolved(Claimed(OrderRow.read(row), row["now"]), row["in_work"]) for row in rows]
 
     async def due_checks(self, most: int, lease: timedelta) -> Sequence[Claimed]:
         """Borrow orders that are due a look by the reconciler."""
@@ -231,17 +203,28 @@ class Ledger:
                 for new in ordered
             ]
         )
-        rows = await self._database.fetch(statement("claim"), *columns, self._owner, self._lease)
-        claims: dict[str, Claim] = {
-            row["request_id"]: Claimed(OrderRow.read(row), row["now"]) for row in rows
-        }
+        rows = await self._database.fetch(
+            statement("claim"),
+            *columns,
+            self._owner,
+            self._lease,
+            self.alive_for,
+            _ASKED_FOR,
+            self._send_within,
+        )
+        claims: dict[str, Claim] = {}
+        for row in rows:
+            lane = Lane(row["lane_exchange"], row["lane_account"], row["lane_symbol"])
+            self._held[lane] = row["lane_fence"]
+            if row["request_id"] is not None:
+                claims[row["request_id"]] = Claimed(OrderRow.read(row), row["now"], lane)
         missed = {new.request_id: new for new in group if new.request_id not in claims}
         if missed:
-            for row in await get_orders(self._database, list(missed)):
-                claims[row.request_id] = _why_not(row, missed[row.request_id])
-        return [claims[new.request_id] for new in group]
+            for found in await get_orders(self._database, list(missed)):
+                claims[found.request_id] = why_not(found, missed[found.request_id])
+        return [claims.get(new.request_id, Busy(None)) for new in group]
 
-    async def _send_group(self, group: Sequence[Intent]) -> Sequence[bool]:
+    async def _send_group(self, group: Sequence[Intent]) -> Sequence[bool | LimitExceeded]:
         ordered = sorted(group, key=_request_id)
         columns = _columns(
             [
@@ -249,7 +232,7 @@ class Ledger:
                     intent.request_id,
                     intent.fence,
                     intent.before,
-                    intent.exchange,
+                    intent.lane.exchange,
                     intent.order.side,
                     intent.order.order_type,
                     intent.order.quantity,
@@ -259,13 +242,24 @@ class Ledger:
                     intent.order.position_side,
                     intent.order.take_profit,
                     intent.order.stop_loss,
+                    intent.lane.account,
+                    intent.lane.symbol,
+                    self._held.get(intent.lane),
                 )
                 for intent in ordered
             ]
         )
-        rows = await self._database.fetch(statement("begin_sending"), *columns, self._lease)
-        done = {row["request_id"] for row in rows}
-        return [intent.request_id in done for intent in group]
+        limits = _columns([_limits(intent) for intent in ordered])
+        rows = await self._database.fetch(
+            statement("begin_sending"),
+            *columns,
+            self._lease,
+            self._owner,
+            self._send_within,
+            *limits,
+        )
+        found = {row["request_id"]: row for row in rows}
+        return [_committed(intent, found.get(intent.request_id)) for intent in group]
 
     async def _record_group(self, group: Sequence[Change]) -> Sequence[bool]:
         ordered = sorted(group, key=_request_id)
@@ -288,26 +282,76 @@ class Ledger:
                     change.may_land_for,
                     change.check_in,
                     change.quiet,
+                    change.lane.exchange if change.lane is not None else None,
+                    change.more,
+                    _json(change.detail),
+                    _letter(change.letter),
                 )
                 for change in ordered
             ]
         )
-        rows = await self._database.fetch(statement("record"), *columns)
+        letters = columns.pop()
+        rows = await self._database.fetch(
+            statement("record"), *columns, self._owner, _TURN, letters
+        )
         done = {row["request_id"] for row in rows}
+        freed = {row["request_id"] for row in rows if row["freed"]}
+        for change in group:
+            if change.lane is not None and change.request_id in freed:
+                self._held.pop(change.lane, None)
         return [change.request_id in done for change in group]
-
-
-def _why_not(row: OrderRow, new: NewOrder) -> Claim:
-    """Say why a row could not be claimed. Pure."""
-    if row.fingerprint != new.fingerprint:
-        return Conflict(row)
-    if row.state.final or row.state.at_exchange:
-        return Settled(row)
-    return Busy(row)
 
 
 def _request_id(item: NewOrder | Intent | Change) -> str:
     return item.request_id
+
+
+def _lane(intent: Intent) -> Lane:
+    return intent.lane
+
+
+def _limits(intent: Intent) -> tuple[object, ...]:
+    """Give the columns of an intent's limits. Pure."""
+    limits, detail = intent.limits, _json(intent.detail)
+    if limits is None:
+        return (None, None, None, None, None, None, detail)
+    return (
+        limits.max_position,
+        limits.price,
+        limits.held,
+        limits.held_at,
+        limits.max_orders,
+        limits.window,
+        detail,
+    )
+
+
+def _committed(intent: Intent, row: asyncpg.Record | None) -> bool | LimitExceeded:
+    """Say what the commit made of an intent. Pure."""
+    limits = intent.limits
+    if row is None or row["sending"] or limits is None:
+        return row is not None and bool(row["sending"])
+    if row["position"] is not None:
+        return LimitExceeded(
+            limits.position_control, f"{limits.max_position:f}", f"{row['position']:f}"
+        )
+    if row["orders"] is not None and limits.window is not None:
+        most = f"{limits.max_orders}/{limits.window.total_seconds():g}s"
+        return LimitExceeded(limits.orders_control, most, str(row["orders"]))
+    return False
+
+
+def _json(detail: Mapping[str, object] | None) -> str | None:
+    """Write the detail of an event; numbers in it as text. Pure."""
+    return None if detail is None else orjson.dumps(detail, default=str).decode()
+
+
+def _letter(letter: Letter | None) -> str | None:
+    """Give a dead letter as the statement takes it. Pure."""
+    if letter is None:
+        return None
+    error = _text(letter.error) or ""
+    return _json({"reason": letter.reason, "error": error, "error_group": error_group(error)})
 
 
 def _text(said: str | None) -> str | None:
@@ -320,14 +364,3 @@ def _text(said: str | None) -> str | None:
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
     """Turn rows into columns, as `unnest` takes them."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _own_fault(error: Exception) -> bool:
-    """True if a group may have failed because of one of its items."""
-    return isinstance(
-        error,
-        asyncpg.DataError
-        | asyncpg.IntegrityConstraintViolationError
-        | asyncpg.RaiseError
-        | asyncpg.UnknownPostgresError,  # the guards' own codes, TW001 and TW002
-    )

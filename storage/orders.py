@@ -67,6 +67,9 @@ class OrderRow:
     position_side: str | None = None
     take_profit: Decimal | None = None
     stop_loss: Decimal | None = None
+    replays: int = 0
+    allow_stale: bool = False
+    wanted_at: datetime | None = None
 
     @classmethod
     def read(cls, record: asyncpg.Record) -> OrderRow:

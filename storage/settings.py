@@ -74,6 +74,26 @@ class ObjectStoreSettings(EnvironmentSettings):
         "trade-reports",
         description="Bucket of the reports; in a folder store, the folder inside it.",
     )
+    system_logs: bool = Field(
+        default=True,
+        description="`false` keeps no log of the requests to exchanges.",
+    )
+    system_logs_bucket: Bucket = Field(
+        "hoox-system-logs", description="Bucket, or folder, of the system logs."
+    )
+    system_logs_interval: float = Field(
+        60.0, gt=0, le=3600, description="Most seconds that a line waits to be uploaded."
+    )
+    system_logs_batch: int = Field(
+        5000, ge=1, le=100_000, description="Most lines of one uploaded object."
+    )
+    system_logs_memory: int = Field(
+        50_000,
+        ge=1,
+        le=1_000_000,
+        description="Most lines kept in memory while the object store is away; beyond it the "
+        "oldest are dropped, and counted.",
+    )
     s3_endpoint_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
         None, description="URL of a server that speaks S3; unset means AWS."
     )
@@ -132,4 +152,23 @@ class StorageSettings(ObjectStoreSettings):
         le=120,
         description="Seconds for one statement or for getting a connection; after that the "
         "ledger counts as unreachable and nothing is sent.",
+    )
+    config_poll: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="Seconds between questions whether the config changed, beside being told.",
+    )
+    config_stale_after: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="Seconds without word from the config store after which nothing is sent.",
+    )
+    clock_difference: float = Field(
+        2.0,
+        gt=0,
+        le=3600,
+        description="Seconds that this machine's clock may differ from the database's. Beyond "
+        "that nothing is sent until they agree, for it is not known what is too old.",
     )

@@ -97,6 +97,12 @@ STATE_OF_STATUS: MappingProxyType[OrderStatus, OrderState] = MappingProxyType(
 )
 
 
+# Ended without reaching the exchange's book: a replay, and nothing else, may take such an order up
+# again, as DEFERRED or, where a request had left, as UNKNOWN. The database allows it only together
+# with a count of the replays and a new fencing number.
+REOPENED = frozenset({_S.DENIED, _S.EXPIRED, _S.REJECTED})
+
+
 def may_follow(before: OrderState, after: OrderState) -> bool:
     """True if `after` may follow `before`. Staying in a state is always allowed."""
     return before is after or after in FOLLOWS[before]

@@ -6,42 +6,50 @@ what the answer to it means.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    import httpx
-
     from providers.fields import Row
     from providers.outcomes import OutcomeClass
 
-_LONGEST_PAUSE = 3600.0
+_LONGEST_PAUSE = 3 * 86400.0  # seconds: the longest ban that any of the exchanges documents
+_SIGNATURE = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
+_SHORTEST_SECRET = 8  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request before it is signed: everything but the timestamp and what follows from it."""
+class Call(NamedTuple):
+    """One request before it is signed: everything but the timestamp and what follows from it.
+
+    `patient` False asks for a request slot now or not at all.
+    """
 
     method: str
     path: str
     query: str = ""
     body: bytes = b""
     signed: bool = True
+    patient: bool = True
+    client_order_id: str | None = None  # the order it is about, for records
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """A request as it goes onto the wire. Prints nothing of headers, query or body."""
 
     method: str
-    url: httpx.URL = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        """Tell the method alone: the rest may hold keys and signatures."""
+        return f"Signed(method={self.method!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +62,34 @@ class Verdict:
     result: Row = field(default_factory=dict, repr=False)
 
 
-def make_redactor(secret_text: str) -> Callable[[str], str]:
-    """Make the function that takes a key out of an exchange's message.
+def make_redactor(*secrets: str) -> Callable[[bytes], bytes]:
+    """Make the function that takes key and secret out of what an exchange says.
 
-    Some exchanges repeat what was signed, key and all, when they refuse a signature. The key
-    lives in the function's closure, which no `repr` shows.
+    Some exchanges repeat what was signed, key and all, when they refuse a signature; and what
+    stands between us and them may repeat anything. The secrets live in the function's closure,
+    which no `repr` shows. One of less than 8 characters is none: it would be found in other words.
     """
+    hidden = tuple(secret.encode() for secret in secrets if len(secret) >= _SHORTEST_SECRET)
 
-    def redact(message: str) -> str:
-        return message.replace(secret_text, "***") if secret_text in message else message
+    def redact(body: bytes) -> bytes:
+        for secret in hidden:
+            if secret in body:
+                body = body.replace(secret, b"***")
+        return body
 
     return redact
 
 
-def retry_after(headers: httpx.Headers, now: datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks for, given as seconds or as a date; an hour at most.
+def without_signatures(message: str) -> str:
+    """Take what looks like a signature out of an exchange's message; all of ours are SHA-256."""
+    return _SIGNATURE.sub("***", message)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that a `Retry-After` header asks for, given as seconds or as a date.
 
     Returns:
-        None where the header is absent or unreadable.
+        At most three days; None where the header is absent or unreadable.
     """
     value = headers.get("retry-after")
     if not value:

@@ -7,6 +7,7 @@ from the future, so the sign that is certain to be safe is "not later than the e
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -108,3 +109,8 @@ class ServerClock:
 def from_ms(milliseconds: float) -> datetime:
     """An instant from milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return math.floor(instant.timestamp() * 1000)

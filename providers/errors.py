@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from providers.outcomes import ADVICE, advised
+
 if TYPE_CHECKING:
     from providers.outcomes import OutcomeClass
 
@@ -73,10 +75,12 @@ class NothingToClose(RequestRefused):
 
 
 class ExchangeError(ProviderError):
-    """The exchange did not give what was asked.
+    """The exchange did not give what was asked. Its text names all of this, in one line.
 
     Attributes:
         exchange: the venue's name.
+        said: the exchange's message, or ours where there was no answer.
+        advice: what to do about it, or empty.
         code: its own code as text, an HTTP status as `http-503`, or None without an answer.
         outcome_class: what the code means, from the venue's outcome table.
         retry_after: seconds to stay away, where the exchange said so.
@@ -92,11 +96,13 @@ class ExchangeError(ProviderError):
         retry_after: float | None = None,
     ) -> None:
         self.exchange = exchange
+        self.said = message
         self.code = code
         self.outcome_class = outcome_class
+        self.advice = ADVICE.get(outcome_class, "")
         self.retry_after = retry_after
         prefix = f"{exchange} {code}" if code else exchange
-        super().__init__(f"{prefix}: {message}")
+        super().__init__(f"{prefix}: {advised(message, outcome_class)}")
 
 
 class ExchangeRefusal(ExchangeError):  # noqa: N818 - as above

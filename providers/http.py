@@ -1,8 +1,9 @@
 """The one seam to the network: send given bytes once, and say what is known if no answer came.
 
-Signing, retrying and reading what an answer means are done elsewhere. A transport is any
-`httpx.AsyncBaseTransport` and is called directly: `httpx.AsyncClient` would add redirects,
-cookies, environment proxies, a log line with the whole URL, and time.
+Signing, retrying and reading what an answer means are done elsewhere. A transport is ours or any
+`httpx.AsyncBaseTransport`, and is called directly: `httpx.AsyncClient` would add redirects,
+cookies, environment proxies, a log line with the whole URL, and time. Ours does without httpx's
+requests and responses as well, which take as long to make as the rest of a request.
 
 A transport must keep the meaning of httpx's exceptions: "connect" and "pool" errors only where
 no byte of the request was written. (httpx-aiohttp 0.2 does not: a connection dropped after the
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from providers.calls import make_redactor
 from providers.transport import AiohttpTransport, PoolLimits
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a full list of instruments is about one
 IDLE_SECONDS = 30.0
+# No compression is offered; unpacking some all the same could cost any amount of memory.
+_COMPRESSED = "CompressedAnswer"
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -62,7 +66,7 @@ class Answer:
     """What came back: a status, headers, and the whole body."""
 
     status: int
-    headers: httpx.Headers = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)  # names of any case find them
     body: bytes = field(repr=False)
 
 
@@ -82,9 +86,13 @@ class Http:
         transport: where the bytes go; the caller keeps no other use of it.
     """
 
-    def __init__(self, timeouts: Timeouts, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, timeouts: Timeouts, transport: AiohttpTransport | httpx.AsyncBaseTransport
+    ) -> None:
         self._transport = transport
+        self._redact = make_redactor()
         self._deadline = timeouts.connect + timeouts.answer
+        self._seconds = (timeouts.connect, timeouts.answer)
         self._extensions = {
             "timeout": {
                 "connect": timeouts.connect,
@@ -94,10 +102,14 @@ class Http:
             }
         }
 
+    def hide(self, *secrets: str) -> None:
+        """Take these out of the body of every answer, before anybody reads it."""
+        self._redact = make_redactor(*secrets)
+
     async def send(
         self,
         method: str,
-        url: httpx.URL,
+        url: str,
         headers: Mapping[str, str],
         content: bytes = b"",
     ) -> Answer:
@@ -106,19 +118,18 @@ class Http:
         Raises:
             TransportFault: no answer came; its `fault` says whether anything can have been sent.
         """
-        request = httpx.Request(
-            method,
-            url,
-            headers={**headers, "Accept-Encoding": "identity"},
-            content=content,
-            extensions=self._extensions,
-        )
+        offered = {**headers, "Accept-Encoding": "identity"}
         fault: TransportFault
         try:
             # The transport's own time-outs come first; this one also ends an answer that
             # trickles in byte by byte.
             async with asyncio.timeout(self._deadline):
-                return await self._exchange(request)
+                if isinstance(self._transport, AiohttpTransport):
+                    return await self._send(self._transport, method, url, offered, content)
+                request = httpx.Request(
+                    method, url, headers=offered, content=content, extensions=self._extensions
+                )
+                return await self._send_request(self._transport, request)
         except _NOT_SENT as error:
             reason = str(error)
             fault = TransportFault(
@@ -131,13 +142,28 @@ class Http:
         # Raised out here so that the error, and the URL it may hold, is not kept as context.
         raise fault
 
-    async def _exchange(self, request: httpx.Request) -> Answer:
-        response = await self._transport.handle_async_request(request)
+    async def _send(
+        self,
+        transport: AiohttpTransport,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+    ) -> Answer:
+        status, answered, body = await transport.send(method, url, headers, content, self._seconds)
+        if "content-encoding" in answered:
+            raise TransportFault(Fault.UNKNOWN, _COMPRESSED)
+        return Answer(status, answered, self._redact(body))
+
+    async def _send_request(
+        self, transport: httpx.AsyncBaseTransport, request: httpx.Request
+    ) -> Answer:
+        response = await transport.handle_async_request(request)
         try:
             body = await _body(response)
         finally:
             await response.aclose()
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status_code, response.headers, self._redact(body))
 
     async def aclose(self) -> None:
         """Close the transport's connections."""
@@ -148,9 +174,8 @@ async def _body(response: httpx.Response) -> bytes:
     """The whole body, up to a limit."""
     if response.is_stream_consumed:  # a transport that answers from memory
         return response.content
-    # No compression was offered; unpacking some all the same could cost any amount of memory.
-    if any(name.lower() == b"content-encoding" for name, _ in response.headers.raw):
-        raise TransportFault(Fault.UNKNOWN, "CompressedAnswer")
+    if "content-encoding" in response.headers:
+        raise TransportFault(Fault.UNKNOWN, _COMPRESSED)
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_raw():

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 
@@ -32,6 +33,7 @@ class OutcomeClass(StrEnum):
     NOT_TRADABLE = "NOT_TRADABLE"  # no: the instrument or the account may not open
     OVERLOAD = "OVERLOAD"  # no, documented so: overload, maintenance
     NOT_SENT = "NOT_SENT"  # no: the connection failed before a byte was written
+    NOT_PERMITTED = "NOT_PERMITTED"  # no: we thought better of it before it was signed
     DUPLICATE_ID = "DUPLICATE_ID"  # an order with this client id exists: proof of an earlier send
     BENIGN = "BENIGN"  # the wanted state is in force already (setters only)
     NOT_FOUND = "NOT_FOUND"  # look-ups only
@@ -56,6 +58,7 @@ PLACEMENT_OF_CLASS: MappingProxyType[OutcomeClass, PlacementKind] = MappingProxy
         OutcomeClass.CLOCK: PlacementKind.DEFERRED,
         OutcomeClass.OVERLOAD: PlacementKind.DEFERRED,
         OutcomeClass.NOT_SENT: PlacementKind.DEFERRED,
+        OutcomeClass.NOT_PERMITTED: PlacementKind.DEFERRED,
         OutcomeClass.AUTH: PlacementKind.REJECTED,
         OutcomeClass.PARAMETER: PlacementKind.REJECTED,
         OutcomeClass.FILTER: PlacementKind.REJECTED,
@@ -70,6 +73,43 @@ PLACEMENT_OF_CLASS: MappingProxyType[OutcomeClass, PlacementKind] = MappingProxy
         OutcomeClass.UNKNOWN: PlacementKind.UNKNOWN,
     }
 )
+
+# What a person can do about it. Classes left out need nobody: the work goes on by itself.
+ADVICE: MappingProxyType[OutcomeClass, str] = MappingProxyType(
+    {
+        OutcomeClass.RATE_ACCOUNT: "Send fewer requests with this account.",
+        OutcomeClass.RATE_IP: "Send fewer requests from this address; nothing is sent meanwhile.",
+        OutcomeClass.CLOCK: "Timestamp verification failed. Check system NTP sync.",
+        OutcomeClass.AUTH: "Check the key, its secret, its permissions and its bound addresses.",
+        OutcomeClass.PARAMETER: "The same again will be refused again: correct what was asked for.",
+        OutcomeClass.FILTER: "Correct quantity or price to the symbol's rules.",
+        OutcomeClass.MARGIN: "Add margin, or trade less.",
+        OutcomeClass.REDUCE_ONLY: "Look at the position: there is nothing to reduce on that side.",
+        OutcomeClass.NO_POSITION: "Look at the position: there is none on that side.",
+        OutcomeClass.NOT_TRADABLE: "Wait until the symbol may be traded again.",
+        OutcomeClass.OVERLOAD: "Try again later.",
+        OutcomeClass.NOT_SENT: "Check the base URL and the network.",
+    }
+)
+
+
+def advised(message: str | None, outcome_class: OutcomeClass) -> str:
+    """An exchange's message, and what to do about it."""
+    advice = ADVICE.get(outcome_class, "")
+    said = (message or "").strip()
+    if said and advice and said[-1] not in ".!?。":
+        said += "."
+    return f"{said} {advice}".strip()
+
+
+# Asked immediately before each signature of a placement, after every wait: None lets it be sent, a
+# text says why it must not be. Does no I/O and never raises.
+Permit: TypeAlias = "Callable[[], str | None]"
+
+
+def permitted() -> str | None:
+    """The permit of who has nothing against it."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)

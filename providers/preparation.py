@@ -123,7 +123,7 @@ class Preparation:
         self._clock = clock or SystemClock()
         self._verified: dict[str, _Verified] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._marks: dict[str, MarkPrice] = {}
+        self._marks: dict[str, tuple[MarkPrice, float]] = {}  # and when asked for, monotonic
         self._instruments_wrong = False
         self._refreshed_at: float | None = None
 
@@ -164,13 +164,15 @@ class Preparation:
         """
         known = self.known_mark(symbol, max_age=max_age)
         if known is None:
-            known = self._marks[symbol] = await self._client.mark_price(symbol)
+            asked_at = self._clock.monotonic()
+            known = await self._client.mark_price(symbol)
+            self._marks[symbol] = known, asked_at
         return known
 
     def known_mark(self, symbol: str, *, max_age: timedelta = MARK_PRICE_LIFE) -> MarkPrice | None:
         """The mark price in memory, if there is one no older than `max_age`."""
-        known = self._marks.get(symbol)
-        if known is None or self._clock.now() - known.read_at > max_age:
+        known, asked_at = self._marks.get(symbol, (None, 0.0))
+        if self._clock.monotonic() - asked_at > max_age.total_seconds():
             return None
         return known
 

@@ -11,12 +11,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from providers.errors import NotConfigured, UnknownExchange
+from providers.exchange import Observable
+from providers.limits.limiter import Limited
 from providers.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from providers.exchange import ExchangeClient, Provider
+    from providers.limits.limiter import Limiter
+    from providers.observing import CallObserver
     from providers.settings import ExchangeSettings
 
 _log = logging.getLogger(__name__)
@@ -28,11 +32,24 @@ class ExchangeRouter:
     Args:
         providers: what is registered, as `providers.registry.load_providers` gives it.
         settings: credentials and time-outs.
+        observer: told of every request of every client that can tell.
+        limiter: keeps count of requests; without one nobody does.
+        patience: longest wait for a slot, seconds.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], settings: ExchangeSettings) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        settings: ExchangeSettings,
+        observer: CallObserver | None = None,
+        limiter: Limiter | None = None,
+        patience: float = 0.0,
+    ) -> None:
         self._providers = dict(providers)
         self._settings = settings
+        self._observer = observer
+        self._limiter = limiter
+        self._patience = patience
         self._clients: dict[str, ExchangeClient] = {}
         self._preparations: dict[str, Preparation] = {}
         self._closed = False
@@ -69,6 +86,10 @@ class ExchangeRouter:
         if self._closed:
             raise RuntimeError("the router is closed")
         client = self._clients[name] = provider.create_client(self._settings)
+        if self._observer is not None and isinstance(client, Observable):
+            client.observe(self._observer)
+        if self._limiter is not None and isinstance(client, Limited):
+            client.limit_with(self._limiter, self._patience)
         return client
 
     def preparation(self, name: str) -> Preparation:

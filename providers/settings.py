@@ -7,13 +7,33 @@ Secrets are `SecretStr`: they print as asterisks.
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, UrlConstraints
+from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, SecretStr, UrlConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from providers.limits import binance, bybit, mexc
+from providers.limits.plan import Rules, parse_overrides
+
 BaseUrl = Annotated[HttpUrl, UrlConstraints(host_required=True)]
+
+
+QUOTAS = (binance.QUOTA, bybit.QUOTA, mexc.QUOTA)
+
+
+def _overrides(text: str) -> str:
+    parse_overrides(text, QUOTAS)
+    return text
+
+
+class RateLimits(StrEnum):
+    """Who keeps count of requests."""
+
+    SHARED = "shared"
+    LOCAL = "local"
+    OFF = "off"
 
 
 class FileSecretsSource(PydanticBaseSettingsSource):
@@ -64,7 +84,74 @@ class EnvironmentSettings(BaseSettings):
         return (init_settings, env_settings, FileSecretsSource(settings_cls))
 
 
-class ExchangeSettings(EnvironmentSettings):
+class RateLimitSettings(EnvironmentSettings):
+    """How the exchanges' request limits are kept."""
+
+    rate_limits: RateLimits = Field(
+        RateLimits.SHARED,
+        description="`shared`: all workers on one database keep to the exchanges' request limits "
+        "together; `local`: each keeps to its share of them by itself; `off`: nobody counts, and "
+        "what an exchange refuses is tried again later.",
+    )
+    rate_limit_overrides: Annotated[str, AfterValidator(_overrides)] = Field(
+        "",
+        description="Other limits than the published ones, as for VIP levels and demo hosts: "
+        "`bybit:order/create=20,binance:orders_10s=600`. `trade-worker limits published` lists "
+        "them.",
+    )
+    rate_limit_max_wait: float = Field(
+        5.0,
+        ge=0,
+        le=10,
+        description="Seconds an order may wait for its request slot (at most half of CLAIM_LEASE); "
+        "one that would wait longer goes back to the queue.",
+    )
+    rate_limit_margin_ms: int = Field(
+        60,
+        ge=0,
+        le=2000,
+        description="How much later than another a request may reach the exchange that left with "
+        "it, in ms. Each window is kept longer by it.",
+    )
+    rate_limit_reserve: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Part of each request limit that is kept for closes and look-ups.",
+    )
+    rate_limit_address: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = Field(
+        "default",
+        description="Name of the address that requests leave from. Workers that reach the "
+        "exchanges from different addresses have different names; limits and bans of an address "
+        "are shared by name.",
+    )
+    rate_limit_replicas: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="How many workers share the limits where they can't be counted: with "
+        "RATE_LIMITS=local, or until the database first answered.",
+    )
+    rate_limit_timeout: float = Field(
+        1.0,
+        gt=0,
+        le=5,
+        description="Seconds for a request slot from the database; after that a worker keeps to "
+        "its share of the limits by itself until the database answers again.",
+    )
+
+    @property
+    def rate_rules(self) -> Rules:
+        """How limits are kept."""
+        return Rules(
+            margin_ms=self.rate_limit_margin_ms,
+            reserve=self.rate_limit_reserve,
+            address=self.rate_limit_address,
+            overrides=parse_overrides(self.rate_limit_overrides, QUOTAS),
+        )
+
+
+class ExchangeSettings(RateLimitSettings):
     """What the exchanges need; each provider reads its own part."""
 
     bybit_api_key: SecretStr | None = Field(None, description="Bybit API key.")
@@ -79,12 +166,13 @@ class ExchangeSettings(EnvironmentSettings):
         HttpUrl("https://api.mexc.com"),
         description="MEXC contract REST base URL; a sandbox URL works too.",
     )
-    mexc_allow_opening: bool | None = Field(
+    mexc_allow_opening: str | None = Field(
         None,
-        description="Whether orders that open a position may go to MEXC. Unset, they may not as "
-        "long as the base URL is below mexc.com (MEXC has no test environment, so check the order "
-        "endpoint with this account first: `trade-worker doctor`), and may everywhere else, such "
-        "as a sandbox. Closing orders always may.",
+        description="Lets orders that open a position through to MEXC. Below mexc.com it must be "
+        "the word that `trade-worker doctor --exchange mexc` prints once it has found that the "
+        "order endpoint takes orders of this key: MEXC has no test environment. Everywhere else, "
+        "such as a sandbox, they go through anyway. `false` keeps them back everywhere. Closing "
+        "orders always go through.",
     )
     binance_api_key: SecretStr | None = Field(None, description="Binance API key.")
     binance_api_secret: SecretStr | None = Field(None, description="Binance API secret.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_SPELLING = re.compile(r"[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40})?", re.ASCII)
+SPELLING = re.compile(r"[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40})?", re.ASCII)
 
 
 def normalise(text: str) -> str:
@@ -16,7 +16,7 @@ def normalise(text: str) -> str:
     Raises:
         ValueError: for anything but letters and digits with at most one `-`, `_` or `/` inside.
     """
-    if _SPELLING.fullmatch(text) is None:
+    if SPELLING.fullmatch(text) is None:
         shown = text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - a readable message
         raise ValueError(
             f"symbol {shown!r} is not readable: write letters and digits, with at most one of "

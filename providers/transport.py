@@ -1,4 +1,4 @@
-"""The default way onto the wire: an `httpx` transport that sends through aiohttp.
+"""The default way onto the wire: through aiohttp.
 
 It keeps the meaning of httpx's exceptions, on which `providers.http` builds: `ConnectError`,
 `ConnectTimeout` and `PoolTimeout` are raised only where no byte of the request can have been
@@ -13,10 +13,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx
 from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # aiohttp adds these by itself; only what the caller gave is sent.
 _NO_AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -31,8 +36,8 @@ class PoolLimits:
     idle_seconds: float
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends one `httpx.Request` over a pool of kept-alive HTTP/1.1 connections.
+class AiohttpTransport:
+    """Sends one request over a pool of kept-alive HTTP/1.1 connections.
 
     No redirects, no cookies, no proxies, nothing from the environment. Answers are read whole,
     up to `max_bytes` as they come over the wire.
@@ -43,8 +48,22 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._max_bytes = max_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request once and read the answer.
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        timeouts: tuple[float | None, float | None],
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send exactly this once; returns status, headers (of any case) and the whole body.
+
+        Args:
+            method: of the request.
+            url: percent-encoded.
+            headers: all there are, but for the host and the length.
+            content: the body.
+            timeouts: seconds to get a connection, and to wait for the answer.
 
         Raises:
             httpx.TransportError: see the module for which kind tells what.
@@ -54,7 +73,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             session = self._session = self._open()
         failure: httpx.TransportError
         try:
-            return await self._exchange(session, request)
+            return await self._exchange(session, method, url, headers, content, timeouts)
         except aiohttp.ConnectionTimeoutError:
             failure = httpx.ConnectTimeout("no connection in time")
         except aiohttp.ClientConnectorError as error:
@@ -72,21 +91,23 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         raise failure
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: httpx.Request
-    ) -> httpx.Response:
-        timeout = request.extensions.get("timeout", {})
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        timeouts: tuple[float | None, float | None],
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        connect, read = timeouts
         async with session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
-            data=request.content or None,
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=content or None,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                # Waiting for a free connection, then opening one.
-                connect=timeout.get("pool"),
-                sock_connect=timeout.get("connect"),
-                sock_read=timeout.get("read"),
-            ),
+            # Waiting for a free connection, then opening one, then the answer.
+            timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
         ) as answer:
             chunks: list[bytes] = []
             size = 0
@@ -95,19 +116,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 if size > self._max_bytes:
                     raise aiohttp.ClientPayloadError
                 chunks.append(chunk)
-            return httpx.Response(
-                answer.status,
-                headers=answer.raw_headers,
-                stream=httpx.ByteStream(b"".join(chunks)),
-                request=request,
-            )
+            return answer.status, answer.headers, b"".join(chunks)
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=self._limits.connections,
             keepalive_timeout=self._limits.idle_seconds,
             ttl_dns_cache=_DNS_CACHE_SECONDS,
-            ssl=httpx.create_ssl_context(trust_env=False),
+            ssl=_trusted(),
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -124,6 +140,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await session.close()
             # Lets the transports' own close callbacks run, so that nothing is left unclosed.
             await asyncio.sleep(0)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: read once, because it takes longer than an order."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:

@@ -13,29 +13,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
-from providers.binance import codes, limits, listing, protection, wire
+from providers.admission import Admission
+from providers.binance import codes, limits, listing, protection, rights, wire
 from providers.binance.signing import KEY_HEADER, make_signer, query_of
 from providers.calls import Call, Signed
 from providers.client_base import VenueClient
+from providers.clock import to_ms
 from providers.errors import ExchangeError, ExchangeRefusal, ExchangeUnavailable
-from providers.exchange import MarkPrice, SymbolSetup
+from providers.exchange import KeyRights, MarkPrice, SymbolSetup
 from providers.fields import rows, whole
-from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from providers.limits.binance import QUOTA
+from providers.many import complete_fills, plainly_shown
+from providers.outcomes import OutcomeClass, Placement, PlacementKind, permitted
+from providers.urls import Urls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from providers.admission import Ticket, Usage
     from providers.calls import Verdict
     from providers.clock import Clock
     from providers.fields import Row
-    from providers.http import Http
+    from providers.http import Answer, Http
     from providers.orders import (
         Balance,
         Fill,
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
         PositionMode,
         PreparedOrder,
     )
+    from providers.outcomes import Permit
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +63,7 @@ NAME = "binance"
 FUTURE_TOLERANCE = timedelta(seconds=1)
 
 _ORDER = "/fapi/v1/order"
+_ORDER_TEST = "/fapi/v1/order/test"
 _OPEN_ORDER = "/fapi/v1/openOrder"
 _OPEN_ORDERS = "/fapi/v1/openOrders"
 _ALL_ORDERS = "/fapi/v1/allOrders"
@@ -63,7 +74,7 @@ _BALANCE = "/fapi/v3/balance"
 _LEVERAGE = "/fapi/v1/leverage"
 _MARGIN_TYPE = "/fapi/v1/marginType"
 _SYMBOL_CONFIG = "/fapi/v1/symbolConfig"
-_POSITION_MODE = "/fapi/v1/positionSide/dual"
+_POSITION_MODE = "/fapi/v1/accountConfig"  # for a sixth of the weight of positionSide/dual
 _BRACKETS = "/fapi/v1/leverageBracket"
 _TIME = "/fapi/v1/time"
 _EXCHANGE_INFO = "/fapi/v1/exchangeInfo"
@@ -110,12 +121,17 @@ class BinanceClient(VenueClient):
             recv_window_ms=recv_window_ms,
             instruments_ttl=instruments_ttl,
             future_tolerance=FUTURE_TOLERANCE,
+            admission=Admission(QUOTA, base_url, Call("POST", _ORDER), clock, sleep),
             sleep=sleep,
         )
-        self._base_url = base_url.rstrip("/")
+        self._urls = Urls(base_url)
+        rights_url = rights.base_url_for_rights(base_url.rstrip("/"), httpx.URL(base_url).host)
+        self._rights_urls = None if rights_url is None else Urls(rights_url)
         self._sign_query = make_signer(api_secret, recv_window_ms)
+        http.hide(api_key, api_secret)
         self._headers: Callable[[], dict[str, str]] = lambda: {KEY_HEADER: api_key}
         self._position_mode: tuple[float, PositionMode] | None = None
+        self._reading_mode = asyncio.Lock()
         self._most_leverages: Mapping[str, int] = {}
         self._used_weight = limits.UsedWeight()
 
@@ -123,16 +139,18 @@ class BinanceClient(VenueClient):
 
     def _sign(self, call: Call, timestamp_ms: int) -> Signed:
         query = self._sign_query(timestamp_ms, call.query) if call.signed else call.query
-        url = httpx.URL(f"{self._base_url}{call.path}{'?' if query else ''}{query}")
+        urls = self._rights_urls if call.path == rights.PATH else self._urls
+        assert urls is not None  # noqa: S101 - `key_rights` asks for them only where there are any
+        url = urls.url(call.path, query)
         return Signed(call.method, url, self._headers() if call.signed else {}, call.body)
 
     def _classify(self, status: int, body: bytes) -> Verdict:
         return codes.classify(status, body)
 
-    def _reset_after(self, headers: httpx.Headers) -> float | None:
+    def _reset_after(self, headers: Mapping[str, str]) -> float | None:
         return limits.left_of_counted(headers, self._server_clock.timestamp_ms())
 
-    def _pause(self, verdict: Verdict, headers: httpx.Headers) -> float | None:
+    def _pause(self, verdict: Verdict, headers: Mapping[str, str]) -> float | None:
         now_ms = self._server_clock.timestamp_ms()
         if verdict.outcome_class is OutcomeClass.RATE_IP:
             banned = limits.left_of_ban(verdict.message, now_ms)
@@ -141,9 +159,13 @@ class BinanceClient(VenueClient):
         seconds = super()._pause(verdict, headers)
         return limits.left_after(verdict, now_ms) if seconds is None else seconds
 
-    def _note_limits(self, verdict: Verdict, headers: httpx.Headers) -> float | None:
-        self._used_weight.note(headers, self._server_clock.timestamp_ms())
-        return super()._note_limits(verdict, headers)
+    def _note_limits(self, verdict: Verdict, answer: Answer, ticket: Ticket) -> float | None:
+        self._used_weight.note(answer.headers, self._server_clock.timestamp_ms())
+        return super()._note_limits(verdict, answer, ticket)
+
+    def _usages(self, ticket: Ticket, headers: Mapping[str, str]) -> Iterable[Usage]:
+        del ticket
+        return limits.usages(headers, self._server_clock.timestamp_ms())
 
     # Market data.
 
@@ -229,11 +251,19 @@ class BinanceClient(VenueClient):
         """Balances of the futures account, read now."""
         return self._parse(wire.balances, await self._rows(Call("GET", _BALANCE)))
 
+    async def key_rights(self) -> KeyRights | None:
+        """What the key may do; see `rights` for where that is asked."""
+        if self._rights_urls is None:
+            return None
+        verdict = await self._read(Call("GET", rights.PATH))
+        return self._parse(rights.key_rights, verdict.result)
+
     async def _known_position_mode(self) -> PositionMode:
-        known = self._position_mode
-        if known is None or self._clock.monotonic() - known[0] > _POSITION_MODE_TTL:
-            return await self.position_mode()
-        return known[1]
+        async with self._reading_mode:  # once for all symbols, for it is the dearest of all reads
+            known = self._position_mode
+            if known is None or self._clock.monotonic() - known[0] > _POSITION_MODE_TTL:
+                return await self.position_mode()
+            return known[1]
 
     async def _symbol_config(self, symbol: str) -> tuple[Decimal, MarginMode]:
         items = await self._rows(Call("GET", _SYMBOL_CONFIG, wire.scope(symbol)))
@@ -241,12 +271,12 @@ class BinanceClient(VenueClient):
 
     # Orders.
 
-    async def place(self, order: PreparedOrder) -> Placement:
+    async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
         """Sign and send one order, once; see `ExchangeClient.place`.
 
         Take-profit and stop-loss are not part of it: call `protect` once something is filled.
         """
-        placement = await super().place(order)
+        placement = await super().place(order, permit)
         if placement.code in codes.MODE_MISMATCH:
             self._position_mode = None
         return placement
@@ -288,21 +318,114 @@ class BinanceClient(VenueClient):
         return None
 
     async def _with_fee(self, order: OrderView) -> OrderView:
-        if not self._used_weight.below_half(self._server_clock.timestamp_ms()):
+        if not self._has_time:
             return order
         try:
-            # Asked once only: a fee must not hold up what is known.
-            found = await self._read_fills(order.symbol, order, self._call)
+            found = await self._read_fills(order.symbol, order, self._call_at_once)
         except ExchangeError:
             return order
         fee, currency = wire.total_fee(found)
         return replace(order, fee=fee, fee_currency=currency)
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether what can wait may be asked for now."""
+        now_ms = self._server_clock.timestamp_ms()
+        return not self._admission.busy and self._used_weight.below_half(now_ms)
+
+    async def _call_at_once(self, call: Call) -> Verdict:
+        """Ask once, and do not wait for it: a fee must not hold up what is known."""
+        return await self._call(call._replace(patient=False))
 
     async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView]:
         """Orders that are in the book now; conditional orders are not among them."""
         items = await self._rows(Call("GET", _OPEN_ORDERS, wire.scope(symbol)))
         views = self._parse(lambda found: [wire.order_view(item) for item in found], items)
         return [view for view in views if not view.status.final]
+
+    async def recent_orders(self, since: datetime) -> Sequence[OrderView]:
+        """Orders of any state made in a time of at most seven days, of every symbol."""
+        found: dict[str, Row] = {}
+        begin = to_ms(since)
+        for _ in range(_MOST_PAGES):
+            query = wire.recent_query(begin, _MOST_ROWS)
+            page = await self._rows(Call("GET", _ALL_ORDERS, query))
+            fresh = self._parse(
+                lambda items: {str(whole(one, "orderId")): one for one in items}, page
+            )
+            more = len(page) >= _MOST_ROWS and not fresh.keys() <= found.keys()
+            found |= fresh
+            if not more:
+                items = list(found.values())
+                return self._parse(lambda rows: [wire.order_view(one) for one in rows], items)
+            begin = self._parse(lambda items: max(whole(one, "time") for one in items), page)
+        raise self._malformed(f"the list of {_ALL_ORDERS} has no end")
+
+    @property
+    def worth_listing(self) -> int:
+        """So many orders cost less in a list (weight 5) than one by one (weight 1 each)."""
+        return 6
+
+    async def find_orders(
+        self, wanted: Mapping[str, str], since: datetime
+    ) -> Mapping[str, OrderView]:
+        """Look orders up in the list of those of every symbol.
+
+        Those that are final come with their fee as by `find_order`.
+        """
+        items = await self._rows(
+            Call("GET", _ALL_ORDERS, wire.recent_query(to_ms(since), _MOST_ROWS))
+        )
+        own = [item for item in items if item.get("clientOrderId") in wanted]
+        views = self._parse(lambda found: [wire.order_view(item) for item in found], own)
+        found = plainly_shown(views, wanted)
+        return found | await self._with_fees(found.values(), since)
+
+    async def _with_fees(
+        self, orders: Iterable[OrderView], since: datetime
+    ) -> dict[str, OrderView]:
+        """Give the orders whose fees can be read at once with them, by client order id."""
+        filled = [one for one in orders if one.status.final and one.filled_quantity]
+        if not filled or not self._has_time:
+            return {}
+        try:
+            executions = await self._executions(filled, since, self._call_at_once)
+        except ExchangeError:
+            return {}
+        known = [one for one in filled if one.client_order_id in executions]
+        fees = [wire.total_fee(executions[one.client_order_id]) for one in known]
+        return {
+            one.client_order_id: replace(one, fee=fee, fee_currency=currency)
+            for one, (fee, currency) in zip(known, fees, strict=True)
+        }
+
+    async def fills_of_many(
+        self, orders: Sequence[OrderView], since: datetime
+    ) -> Mapping[str, Sequence[Fill]]:
+        """Read the executions of orders, those of each symbol with one request.
+
+        An order that is alone in its symbol is left out: alone it costs as much.
+        """
+        times = Counter(order.symbol for order in orders)
+        shared = [order for order in orders if times[order.symbol] > 1]
+        return await self._executions(shared, since, self._read)
+
+    async def _executions(
+        self,
+        orders: Sequence[OrderView],
+        since: datetime,
+        read: Callable[[Call], Awaitable[Verdict]],
+    ) -> dict[str, Sequence[Fill]]:
+        complete: dict[str, Sequence[Fill]] = {}
+        for symbol in dict.fromkeys(order.symbol for order in orders):
+            query = wire.recent_query(to_ms(since), _MOST_ROWS, symbol)
+            items = await self._rows(Call("GET", _TRADES, query), read)
+            for order in orders:
+                if order.symbol == symbol:
+                    name = order.exchange_order_id
+                    found = self._parse(partial(wire.fills, order_id=name), items)
+                    complete |= complete_fills(found, [order])
+        return complete
 
     async def fills(self, symbol: str, order: OrderView) -> Sequence[Fill]:
         """The executions of one order, oldest first, each once.
@@ -348,15 +471,22 @@ class BinanceClient(VenueClient):
             if found is not None and not found.status.final:
                 raise
 
+    async def check_order(self, order: PreparedOrder) -> str:
+        """Have Binance look at an order without placing it."""
+        await self._call(Call("POST", _ORDER_TEST, wire.order_query(order)))
+        return "an order was looked at and found good (order/test)"
+
     # Take-profit and stop-loss.
 
-    async def protect(self, order: PreparedOrder, filled: OrderView) -> Sequence[Placement]:
+    async def protect(
+        self, order: PreparedOrder, filled: OrderView, permit: Permit = permitted
+    ) -> Sequence[Placement]:
         """Place the take-profit and stop-loss of an order; see `ProtectsAfterFill.protect`."""
         wanted = protection.protective_orders(order, filled)
-        return await asyncio.gather(*(self._protect_with(one, order) for one in wanted))
+        return await asyncio.gather(*(self._protect_with(one, order, permit) for one in wanted))
 
     async def _protect_with(
-        self, wanted: protection.ProtectiveOrder, order: PreparedOrder
+        self, wanted: protection.ProtectiveOrder, order: PreparedOrder, permit: Permit
     ) -> Placement:
         try:
             known = await self._find_protective(wanted)
@@ -378,7 +508,9 @@ class BinanceClient(VenueClient):
             )
         call = Call("POST", _ALGO_ORDER, protection.placing_query(wanted))
         # Of the order, only the id that the answer must name is used.
-        return await self._place_call(call, replace(order, client_order_id=wanted.client_algo_id))
+        return await self._place_call(
+            call, replace(order, client_order_id=wanted.client_algo_id), permit
+        )
 
     async def _find_protective(self, wanted: protection.ProtectiveOrder) -> tuple[str, str] | None:
         query = protection.lookup_query(wanted)

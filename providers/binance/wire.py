@@ -120,6 +120,12 @@ def scope(symbol: str | None) -> str:
     return "" if symbol is None else query_of({"symbol": symbol})
 
 
+def recent_query(since_ms: int, limit: int, symbol: str | None = None) -> str:
+    """The query for the orders or executions from an instant on, oldest first."""
+    scope = {} if symbol is None else {"symbol": symbol}
+    return query_of({**scope, "startTime": str(since_ms), "limit": str(limit)})
+
+
 def leverage_query(symbol: str, leverage: int) -> str:
     """The query that sets the leverage of a symbol."""
     return query_of({"symbol": symbol, "leverage": str(leverage)})

@@ -6,16 +6,12 @@ query string without its `?`, or the body. Source: Bybit API docs, V5, "Integrat
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING
+
+from providers.hashing import make_hmac
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def signature(secret: bytes, message: bytes) -> str:
-    """HMAC-SHA256 as lower-case hex."""
-    return hmac.digest(secret, message, "sha256").hex()
 
 
 def message(timestamp_ms: int, api_key: str, recv_window_ms: int, tail: bytes) -> bytes:
@@ -33,7 +29,7 @@ def make_signer(
     Returns:
         A function of the timestamp in ms (the exchange's clock) and the tail to be signed.
     """
-    secret_bytes = secret.encode()
+    signature = make_hmac(secret.encode())
     window = str(recv_window_ms)
 
     def sign(timestamp_ms: int, tail: bytes) -> dict[str, str]:
@@ -41,9 +37,7 @@ def make_signer(
             "X-BAPI-API-KEY": api_key,
             "X-BAPI-TIMESTAMP": str(timestamp_ms),
             "X-BAPI-RECV-WINDOW": window,
-            "X-BAPI-SIGN": signature(
-                secret_bytes, message(timestamp_ms, api_key, recv_window_ms, tail)
-            ),
+            "X-BAPI-SIGN": signature(message(timestamp_ms, api_key, recv_window_ms, tail)),
         }
 
     return sign

@@ -167,6 +167,12 @@ def order_view(source: Row) -> OrderView:
     )
 
 
+def protects_position(source: Row) -> bool:
+    """True for an order that Bybit makes of a position's own take-profit or stop-loss."""
+    stops = source.get("stopOrderType") not in (None, "", "UNKNOWN", "Stop")
+    return stops and not source.get("orderLinkId")
+
+
 def order_views(result: Row) -> list[OrderView]:
     """Every order in an answer."""
     return [order_view(item) for item in rows(result, "list")]

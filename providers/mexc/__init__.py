@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from providers.clock import SystemClock
 from providers.errors import NotConfigured
 from providers.http import make_http
+from providers.mexc.clearance import opening
 from providers.mexc.client import NAME, MexcClient
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from providers.clock import Clock
     from providers.settings import ExchangeSettings
-
-_REAL_DOMAIN = "mexc.com"
 
 
 class MexcProvider:
@@ -62,16 +61,13 @@ class MexcProvider:
             make_http(settings, transport),
             clock or SystemClock(),
             instruments_ttl=settings.exchange_instruments_ttl,
-            allow_opening=may_open(settings),
+            opening=opening(
+                settings.mexc_allow_opening,
+                key.get_secret_value(),
+                secret.get_secret_value(),
+                settings.mexc_base_url.host or "",
+            ),
         )
-
-
-def may_open(settings: ExchangeSettings) -> bool:
-    """Whether opening orders are let through: as set, else everywhere but on the real exchange."""
-    if settings.mexc_allow_opening is not None:
-        return settings.mexc_allow_opening
-    host = (settings.mexc_base_url.host or "").lower().rstrip(".")
-    return not (host == _REAL_DOMAIN or host.endswith(f".{_REAL_DOMAIN}"))
 
 
 PROVIDER: Final = MexcProvider()

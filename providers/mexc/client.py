@@ -14,27 +14,38 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import httpx
-
+from providers.admission import Admission
 from providers.calls import Call, Signed
 from providers.client_base import VenueClient
+from providers.clock import to_ms
 from providers.errors import ExchangeRefusal, ExchangeUnavailable, RequestRefused
 from providers.exchange import MarkPrice
 from providers.fields import whole
+from providers.limits.mexc import QUOTA
 from providers.mexc import codes, setup, wire
+from providers.mexc.clearance import SETTING
 from providers.mexc.contracts import Listing, data_rows, read_listing
 from providers.mexc.signing import PLAIN_HEADERS, make_signer, query
 from providers.orders import OrderStatus
-from providers.outcomes import PLACEMENT_OF_CLASS, OutcomeClass, Placement, PlacementKind
+from providers.outcomes import (
+    PLACEMENT_OF_CLASS,
+    OutcomeClass,
+    Placement,
+    PlacementKind,
+    permitted,
+)
+from providers.urls import Urls, query_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from providers.calls import Verdict
     from providers.clock import Clock
     from providers.exchange import SymbolSetup
     from providers.fields import Row
     from providers.http import Http
+    from providers.mexc.clearance import Opening
     from providers.mexc.contracts import Contract
     from providers.orders import (
         Balance,
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
         PositionMode,
         PreparedOrder,
     )
+    from providers.outcomes import Permit
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +106,7 @@ class MexcClient(VenueClient):
         http: the seam to the network; the client closes it.
         clock: local time.
         instruments_ttl: seconds after which instruments are read anew.
-        allow_opening: False refuses every order that opens; see `check_opening`.
+        opening: whether orders that open are let through; see `check_opening`.
         sleep: waits between tries of a read.
     """
 
@@ -107,7 +119,7 @@ class MexcClient(VenueClient):
         clock: Clock,
         *,
         instruments_ttl: float,
-        allow_opening: bool,
+        opening: Opening,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         super().__init__(
@@ -117,32 +129,30 @@ class MexcClient(VenueClient):
             recv_window_ms=ACCEPTED_FOR_MS,
             instruments_ttl=instruments_ttl,
             future_tolerance=FUTURE_TOLERANCE,
+            admission=Admission(QUOTA, base_url, Call("POST", _CREATE), clock, sleep),
             sleep=sleep,
         )
-        self._base_url = base_url.rstrip("/")
-        self._create_url = httpx.URL(self._base_url + _CREATE)
+        self._urls = Urls(base_url)
         self._authenticate = make_signer(api_key, api_secret)
-        self._allow_opening = allow_opening
+        http.hide(api_key, api_secret)
+        self._opening = opening
         self._listing = Listing()
 
     # Signing.
 
     def _sign(self, call: Call, timestamp_ms: int) -> Signed:
-        if call.path == _CREATE:
-            url = self._create_url
-        else:
-            url = httpx.URL(f"{self._base_url}{call.path}{'?' if call.query else ''}{call.query}")
+        url = self._urls.url(call.path, call.query)
         if not call.signed:
             return Signed(call.method, url, PLAIN_HEADERS, call.body)
         # The query as it will be sent, not as it was written.
-        headers = self._authenticate(timestamp_ms, call.body or url.query)
+        headers = self._authenticate(timestamp_ms, call.body or query_in(url))
         return Signed(call.method, url, headers, call.body)
 
     def _classify(self, status: int, body: bytes) -> Verdict:
         return codes.classify(status, body)
 
-    def _note_limits(self, verdict: Verdict, headers: httpx.Headers) -> float | None:
-        seconds = super()._note_limits(verdict, headers)
+    def _pause(self, verdict: Verdict, headers: Mapping[str, str]) -> float | None:
+        seconds = super()._pause(verdict, headers)
         if verdict.outcome_class is OutcomeClass.RATE_ACCOUNT:
             return max(seconds or 0.0, RATE_PAUSE)
         return seconds
@@ -174,21 +184,44 @@ class MexcClient(VenueClient):
     # Account.
 
     def check_opening(self, symbol: str) -> None:
-        """Refuse an opening order while nobody has checked that this account can place orders.
-
-        MEXC has no test environment, and its order endpoint was closed for years; so against the
-        real exchange opening is off until somebody says that it was checked. Closing never is.
+        """Refuse an opening order while `doctor` has not cleared this account; see `clearance`.
 
         Raises:
             RequestRefused: `EXCHANGE_NOT_CLEARED`.
         """
-        if not self._allow_opening:
+        if not self._opening.allowed:
             raise RequestRefused(
                 "EXCHANGE_NOT_CLEARED",
                 f"{symbol} can't be opened on mexc: its order endpoint has not been checked with "
-                "this account; run `trade-worker doctor`, then set MEXC_ALLOW_OPENING=true "
-                "(closing works meanwhile)",
+                f"this key; run `trade-worker doctor --exchange mexc` and set {SETTING} to the "
+                "word it prints (closing works meanwhile)",
             )
+
+    @property
+    def clearance(self) -> tuple[str, str]:
+        """The setting that lets opening orders through, and the value it needs."""
+        return SETTING, self._opening.word
+
+    async def check_order(self, order: PreparedOrder) -> str:
+        """Send an order for no contracts: it must be refused for that, and for nothing else.
+
+        MEXC has nothing that looks at an order without placing it. An order of volume 0 goes the
+        whole way, key, permission, contract, and can't trade.
+        """
+        contract = await self._contract(order.symbol)
+        body = wire.empty_order_body(order, contract)
+        try:
+            verdict = await self._call(Call("POST", _CREATE, body=body))
+        except ExchangeRefusal as error:
+            if error.outcome_class is not OutcomeClass.FILTER:
+                raise
+            return f"an order for 0 contracts was refused for its quantity ({error.code})"
+        order_id = self._parse(wire.placed_order_id, verdict.result)
+        raise ExchangeUnavailable(
+            NAME,
+            f"an order for 0 contracts was taken, as {order_id}; look at the account",
+            outcome_class=OutcomeClass.UNKNOWN,
+        )
 
     async def position_mode(self) -> PositionMode:
         """The account's position mode, read now."""
@@ -257,10 +290,10 @@ class MexcClient(VenueClient):
 
     # Orders.
 
-    async def place(self, order: PreparedOrder) -> Placement:
+    async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
         """Sign and send one order, once; see `ExchangeClient.place`."""
         try:
-            return await super().place(order)
+            return await super().place(order, permit)
         # Both come out of `_order_call`, before anything is signed or sent.
         except RequestRefused as error:
             outcome_class = _CLASS_OF_REFUSAL.get(error.code, OutcomeClass.PARAMETER)
@@ -328,6 +361,17 @@ class MexcClient(VenueClient):
             lambda found: wire.order_views(found, self._listing, contract.venue_symbol), items
         )
 
+    async def recent_orders(self, since: datetime) -> Sequence[OrderView]:
+        """Finished orders of a time of at most seven days, of every contract."""
+        # Latest first. A server that takes no heed of the times is read as far back as we need.
+        begin = to_ms(since)
+        span = {"startTime": str(begin), "endTime": str(self._server_clock.timestamp_ms())}
+        items, whole_list = await self._pages(_HISTORY, span, _MOST_PAGES, begin)
+        if not whole_list:
+            raise self._malformed(f"the list of {_HISTORY} has no end")
+        await self._only(None, items)
+        return self._parse(lambda found: wire.order_views(found, self._listing, None), items)
+
     async def fills(self, symbol: str, order: OrderView) -> Sequence[Fill]:
         """The executions of one order, oldest first, each once."""
         contract = await self._contract(symbol)
@@ -383,9 +427,9 @@ class MexcClient(VenueClient):
         return None
 
     async def _pages(
-        self, path: str, scope: Mapping[str, str], most: int
+        self, path: str, scope: Mapping[str, str], most: int, begin_ms: int = 0
     ) -> tuple[list[Row], bool]:
-        """Read a list page by page; also whether its end was reached."""
+        """Read a list page by page; also whether its end, or what is older, was reached."""
         items: dict[str, Row] = {}
         for number in range(1, most + 1):
             parameters = query({**scope, "page_num": number, "page_size": _PAGE})
@@ -396,6 +440,12 @@ class MexcClient(VenueClient):
             )
             fresh = page.keys() - items.keys()
             items |= page
-            if len(page) < _SHORTEST_FULL_PAGE or not fresh:
+            over = len(page) < _SHORTEST_FULL_PAGE or not fresh
+            if over or (begin_ms and self._older(page.values(), begin_ms)):
                 return list(items.values()), True
         return list(items.values()), False
+
+    def _older(self, page: Iterable[Row], begin_ms: int) -> bool:
+        """Whether a page of orders, latest first, reaches back beyond an instant."""
+        made = self._parse(lambda found: [whole(one, "createTime") for one in found], page)
+        return min(made) < begin_ms

@@ -48,14 +48,17 @@ class Contract:
             RequestRefused: `NOT_WHOLE_CONTRACTS`. Prepared orders are on the lot, so this means
                 that the contract's size was changed since.
         """
-        lot = self.instrument.lot
-        if quantity <= 0 or floor_to(quantity, lot) != quantity:
-            raise RequestRefused(
-                "NOT_WHOLE_CONTRACTS",
-                f"{plain(quantity)} of {self.instrument.symbol} is not a whole number of "
-                f"contracts; quantities go in steps of {plain(lot)}",
-            )
-        return to_contracts(quantity, self.instrument.contract_size)
+        lot, size = self.instrument.lot, self.instrument.contract_size
+        if quantity > 0 and (lot == size or floor_to(quantity, lot) == quantity):
+            try:
+                return to_contracts(quantity, size)
+            except ValueError:
+                pass  # where a lot is a contract, this is the one look
+        raise RequestRefused(
+            "NOT_WHOLE_CONTRACTS",
+            f"{plain(quantity)} of {self.instrument.symbol} is not a whole number of "
+            f"contracts; quantities go in steps of {plain(lot)}",
+        )
 
     def coins(self, volume: Decimal) -> Decimal:
         """The base coins that a number of contracts, as MEXC says it, stands for."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_DIGITS = 40
 # For sums of such numbers; the default context would round to 28 digits.
 EXACT: Final = Context(prec=4 * _MOST_DIGITS, traps=[Inexact])
+_SIMPLE: Final = frozenset({str, bool, int, Decimal})  # all that an order has
+_ORJSON: Final = range(-(1 << 63), 1 << 64)  # the integers that it writes
 _DECODER: Final = json.JSONDecoder(parse_float=Decimal)
 
 
@@ -32,7 +34,12 @@ def dumps(value: object) -> bytes:
         TypeError: for a float, or anything else that has no exact form.
         ValueError: for a Decimal that is not finite.
     """
-    return _write(value).encode()
+    if isinstance(value, dict) and _SIMPLE.issuperset(map(type, value.values())):
+        try:
+            return orjson.dumps(value, default=_digits)
+        except orjson.JSONEncodeError:
+            pass  # rare; below it is said what is wrong
+    return orjson.dumps(_exact(value))
 
 
 def loads(body: bytes) -> object:
@@ -84,20 +91,22 @@ def _sane(value: Decimal, name: str) -> Decimal:
     return value
 
 
-def _write(value: object) -> str:
+def _digits(value: Decimal) -> orjson.Fragment:
+    return orjson.Fragment(plain(value))
+
+
+def _exact(value: object) -> object:
+    """The same for orjson: what has no exact form refused, long numbers and Decimals as digits."""
     match value:
         case str():
-            return orjson.dumps(value).decode()
-        case bool():
-            return "true" if value else "false"
+            return value
         case int():
-            return str(value)
+            return value if value in _ORJSON else orjson.Fragment(str(value))
         case Decimal():
-            return plain(value)
+            return _digits(value)
         case dict():
-            members = (f"{_write(str(name))}:{_write(member)}" for name, member in value.items())
-            return f"{{{','.join(members)}}}"
+            return {str(name): _exact(member) for name, member in value.items()}
         case list() | tuple():
-            return f"[{','.join(map(_write, value))}]"
+            return [_exact(member) for member in value]
         case _:
             raise TypeError(f"{type(value).__name__} has no exact form in JSON")

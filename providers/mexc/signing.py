@@ -7,9 +7,10 @@ the path is not signed. Source: MEXC contract API docs, "Integration guide".
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from providers.hashing import make_hmac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 # The receive window is left out: the documentation and the exchange's own examples disagree about
 # its unit, and the default of ten seconds is what is wanted. Messages are Chinese unless asked.
 PLAIN_HEADERS = {"Content-Type": "application/json", "Language": "en-US"}
-
-
-def signature(secret: bytes, message: bytes) -> str:
-    """HMAC-SHA256 as lower-case hex."""
-    return hmac.digest(secret, message, "sha256").hex()
 
 
 def message(api_key: str, timestamp_ms: int, parameters: bytes) -> bytes:
@@ -47,14 +43,14 @@ def make_signer(api_key: str, secret: str) -> Callable[[int, bytes], dict[str, s
     Returns:
         A function of the timestamp in ms (the exchange's clock) and the parameters to be signed.
     """
-    secret_bytes = secret.encode()
+    signature = make_hmac(secret.encode())
 
     def sign(timestamp_ms: int, parameters: bytes) -> dict[str, str]:
         return {
             **PLAIN_HEADERS,
             "ApiKey": api_key,
             "Request-Time": str(timestamp_ms),
-            "Signature": signature(secret_bytes, message(api_key, timestamp_ms, parameters)),
+            "Signature": signature(message(api_key, timestamp_ms, parameters)),
         }
 
     return sign

@@ -108,6 +108,15 @@ def order_body(order: PreparedOrder, contract: Contract) -> bytes:
     Raises:
         RequestRefused: the order can't be written for this exchange.
     """
+    return dumps(_order_row(order, contract))
+
+
+def empty_order_body(order: PreparedOrder, contract: Contract) -> bytes:
+    """The same order for no contracts at all, which must be refused for its quantity."""
+    return dumps({**_order_row(order, contract), "vol": 0})
+
+
+def _order_row(order: PreparedOrder, contract: Contract) -> Row:
     if _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
         raise RequestRefused(
             "INVALID_CLIENT_ORDER_ID",
@@ -135,7 +144,7 @@ def order_body(order: PreparedOrder, contract: Contract) -> bytes:
             body["takeProfitPrice"] = order.take_profit
         if order.stop_loss is not None:
             body["stopLossPrice"] = order.stop_loss
-    return dumps(body)
+    return body
 
 
 def cancel_body(contract: Contract, client_order_id: str) -> bytes:

@@ -45,12 +45,38 @@ class Settled(NamedTuple):
     realised: Decimal
 
 
+@dataclass(slots=True)
+class Trail:
+    """A stop that follows the price at a distance.
+
+    Attributes:
+        active_at: it begins to follow when last gets there; None: at once.
+        best: the best price since it began, None before.
+    """
+
+    distance: Decimal
+    active_at: Decimal | None = None
+    best: Decimal | None = None
+
+    def follow(self, last: Decimal, *, long: bool) -> bool:
+        """Look at a price; whether it has come back so far that the position is to be closed."""
+        sign = 1 if long else -1
+        if self.best is None:
+            if self.active_at is not None and sign * (last - self.active_at) < 0:
+                return False
+            self.best = last
+        if sign * (last - self.best) > 0:
+            self.best = last
+        return sign * (self.best - last) >= self.distance
+
+
 @dataclass(slots=True, eq=False)
 class Position:
     """One leg of one symbol; `size` is negative for a short.
 
     Attributes:
         cost: signed entry value; entry price is cost / size.
+        added: isolated margin put in beside the initial one, until the position is flat.
         realised: profit booked since the position was last flat, fees left out.
         sequence: grows with every change.
     """
@@ -59,9 +85,11 @@ class Position:
     leg: Leg
     size: Decimal = ZERO
     cost: Decimal = ZERO
+    added: Decimal = ZERO
     realised: Decimal = ZERO
     realised_ever: Decimal = ZERO
     protection: Protection = NO_PROTECTION
+    trail: Trail | None = None
     created_ms: int = 0
     updated_ms: int = 0
     sequence: int = 0
@@ -109,6 +137,8 @@ class Position:
         self.realised_ever += realised
         if not self.size or (closing and opening):
             self.protection = NO_PROTECTION
+            self.trail = None
+            self.added = ZERO
         self.updated_ms = now_ms
         self.sequence += 1
         return Settled(closing, realised)
@@ -181,8 +211,8 @@ class Account:
         return self.leverage(symbol, leg)
 
     def position_margin(self, position: Position) -> Decimal:
-        """Initial margin a position holds: entry value over leverage."""
-        return abs(position.cost) / self.leverage(position.symbol, position.leg)
+        """Margin a position holds: entry value over leverage, and what was added."""
+        return abs(position.cost) / self.leverage(position.symbol, position.leg) + position.added
 
     def margin_in_use(self) -> Decimal:
         """Initial margin of all positions."""

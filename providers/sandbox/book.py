@@ -14,11 +14,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from providers.sandbox import checks
-from providers.sandbox.account import FEE, MONEY, Account, Position
+from providers.sandbox.account import FEE, MONEY, Account
+from providers.sandbox.guards import Guards
+from providers.sandbox.journal import Journal, What
 from providers.sandbox.market import GRID_MS, Market
 from providers.sandbox.matching import Match, Rest, crosses, meet
 from providers.sandbox.values import (
-    NO_PROTECTION,
     ORDINARY,
     ZERO,
     EndCause,
@@ -28,8 +29,6 @@ from providers.sandbox.values import (
     Order,
     OrderKind,
     OrderState,
-    Origin,
-    Protection,
     Side,
     TimeInForce,
     Treatment,
@@ -72,11 +71,12 @@ class Book:
         self.fill_delay_ms = fill_delay_ms
         self.splits = splits
         self.watcher: Watcher | None = None
+        self.journal: Journal | None = None
         self._due: list[tuple[int, int, _Step, Order]] = []
         self._ticket = 0
         self._grid = 0
         self._waiting: defaultdict[str, dict[str, Order]] = defaultdict(dict)
-        self._guarded: dict[tuple[str, str, Leg], None] = {}
+        self.guards = Guards(self)
 
     # -- in ----------------------------------------------------------------------------------
 
@@ -126,6 +126,7 @@ class Book:
         account.open[order.order_id] = order
         if order.client_order_id:
             account.by_client[order.client_order_id] = order
+        self.note(What.NEW, order, now_ms)
         if order.trigger is not None:
             order.state = OrderState.UNTRIGGERED
             self._waiting[order.symbol][order.order_id] = order
@@ -143,7 +144,7 @@ class Book:
         if self.fill_delay_ms and not self.rules.cancels_at_once:
             self._later(_Step.CANCEL, order, now_ms)
         else:
-            self._end(order, OrderState.CANCELED, EndCause.BY_USER, now_ms)
+            self.end(order, OrderState.CANCELED, EndCause.BY_USER, now_ms)
 
     def margin(
         self, account: Account, symbol: str, leg: Leg, value: Decimal, *, side: Side = Side.BUY
@@ -161,17 +162,10 @@ class Book:
         account.order_margin += needed - order.reserved
         order.reserved = needed
 
-    def guard(
-        self, account: Account, position: Position, protection: Protection, now_ms: int
-    ) -> None:
-        """Give a position its take profit and stop loss."""
-        position.protection = protection
-        position.updated_ms = now_ms
-        key = (account.name, position.symbol, position.leg)
-        if protection:
-            self._guarded[key] = None
-        else:
-            self._guarded.pop(key, None)
+    def note(self, what: What, order: Order, now_ms: int) -> None:
+        """Note a change of an order for the streams, if any are open."""
+        if self.journal is not None:
+            self.journal.note(what, self.accounts[order.account], order, now_ms)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -183,14 +177,14 @@ class Book:
             if step is _Step.WORK:
                 self.work(order, at_ms)
             elif not order.state.final:
-                self._end(order, OrderState.CANCELED, EndCause.BY_USER, at_ms)
+                self.end(order, OrderState.CANCELED, EndCause.BY_USER, at_ms)
         grid = now_ms // GRID_MS
         if grid <= self._grid:
             return
         first = max(self._grid + 1, grid - _MAX_GRID_STEPS)
         self._grid = grid
         watched = self.watcher is not None and self.watcher.busy
-        if watched or self._guarded or any(self._waiting.values()):
+        if watched or self.guards.busy or any(self._waiting.values()):
             for instant in range(first, grid + 1):
                 self.look_at_prices(instant * GRID_MS)
 
@@ -199,8 +193,7 @@ class Book:
         for symbol in [symbol for symbol, orders in self._waiting.items() if orders]:
             for order in list(self._waiting[symbol].values()):
                 self._look_at_order(order, now_ms)
-        for name, symbol, leg in list(self._guarded):
-            self._look_at_position(self.accounts[name], symbol, leg, now_ms)
+        self.guards.look(now_ms)
         if self.watcher is not None:
             self.watcher.look(now_ms)
 
@@ -222,7 +215,7 @@ class Book:
         self.accounts = {account.name: account for account in accounts}
         self._due.clear()
         self._waiting.clear()
-        self._guarded.clear()
+        self.guards.clear()
         self._grid = 0
 
     # -- inside ------------------------------------------------------------------------------
@@ -232,7 +225,7 @@ class Book:
         while not order.state.final:
             if order.treatment.reject_reason is not None:
                 order.reject_reason = order.treatment.reject_reason
-                self._end(order, OrderState.REJECTED, EndCause.REJECTED, now_ms)
+                self.end(order, OrderState.REJECTED, EndCause.REJECTED, now_ms)
                 return
             if order.closing and not self._still_reduces(order, now_ms):
                 return
@@ -250,7 +243,7 @@ class Book:
                 order.in_book = True
                 self._waiting[order.symbol][order.order_id] = order
             else:
-                self._end(order, OrderState.CANCELED, match.cause, now_ms)
+                self.end(order, OrderState.CANCELED, match.cause, now_ms)
             return
 
     def _meet(self, order: Order, now_ms: int) -> Match:
@@ -266,7 +259,7 @@ class Book:
         """Cut a reducing order to what the position holds by now; end it when nothing is left."""
         held = -self.accounts[order.account].size(order.symbol, order.leg) * order.side.sign
         if held <= 0:
-            self._end(order, OrderState.CANCELED, EndCause.NOTHING_TO_REDUCE, now_ms)
+            self.end(order, OrderState.CANCELED, EndCause.NOTHING_TO_REDUCE, now_ms)
             return False
         order.qty = min(order.qty, order.filled + held)
         return True
@@ -318,19 +311,21 @@ class Book:
             kept = (order.reserved * order.leaves / left_before).quantize(MONEY)
             account.order_margin += kept - order.reserved
             order.reserved = kept
-        if order.protection and position.size * order.side.sign > 0:
-            self.guard(account, position, order.protection, now_ms)
-        elif not position.protection:
-            self._guarded.pop((account.name, order.symbol, order.leg), None)
+        self.guards.filled(order, position, now_ms)
         if whole:
             self._close(account, order)
+        if self.journal is not None:
+            self.journal.note(What.FILL, account, order, now_ms, fill=fill, position=position)
+        self.guards.opened(order, position, qty - settled.closed_qty, now_ms)
         return whole
 
-    def _end(self, order: Order, state: OrderState, cause: EndCause, now_ms: int) -> None:
+    def end(self, order: Order, state: OrderState, cause: EndCause, now_ms: int) -> None:
+        """End an order that is not filled whole."""
         if state is OrderState.CANCELED and order.state is OrderState.UNTRIGGERED:
             state = OrderState.DEACTIVATED
         order.state, order.end_cause, order.updated_ms = state, cause, now_ms
         self._close(self.accounts[order.account], order)
+        self.note(What.END, order, now_ms)
 
     def _close(self, account: Account, order: Order) -> None:
         account.order_margin -= order.reserved
@@ -355,50 +350,15 @@ class Book:
             if order.trigger.met(price):
                 del self._waiting[order.symbol][order.order_id]
                 order.state, order.updated_ms = OrderState.NEW, now_ms
+                self.note(What.TRIGGER, order, now_ms)
+                self.guards.triggered(order, now_ms)
                 if order.kind is OrderKind.MARKET:
-                    order.limit = self._market_limit(order.symbol, order.side, prices.last)
+                    order.limit = self.market_limit(order.symbol, order.side, prices.last)
                 self.work(order, now_ms)
         elif order.in_book and crosses(order.side, order.limit, prices.last):
             self.work(order, now_ms)
 
-    def _market_limit(self, symbol: str, side: Side, last: Decimal) -> Decimal:
+    def market_limit(self, symbol: str, side: Side, last: Decimal) -> Decimal:
+        """The worst price a market order may trade at."""
         lowest, highest = checks.price_band(self.market.instruments[symbol], last)
         return highest if side is Side.BUY else lowest
-
-    def _look_at_position(self, account: Account, symbol: str, leg: Leg, now_ms: int) -> None:
-        """Close a protected position with an order of the venue's own once the price is there."""
-        position = account.position(symbol, leg)
-        origin = _reached(position, self.market, now_ms)
-        if origin is None:
-            return
-        self.guard(account, position, NO_PROTECTION, now_ms)
-        held = abs(position.size)
-        new = NewOrder(
-            symbol=symbol,
-            side=Side.SELL if position.size > 0 else Side.BUY,
-            kind=OrderKind.MARKET,
-            qty=held,
-            leg=leg,
-            reduce_only=True,
-            origin=origin,
-        )
-        limit = self._market_limit(symbol, new.side, self.market.last(symbol, now_ms))
-        accepted = checks.Accepted(held, limit, closing=True, opening_qty=ZERO, value=ZERO)
-        self.accept(account, new, accepted, now_ms, arrived_ms=now_ms)
-
-
-def _reached(position: Position, market: Market, now_ms: int) -> Origin | None:
-    """Which protection the price has reached, if any."""
-    protection = position.protection
-    if not protection or not position.size:
-        return None
-    prices = market.prices(position.symbol, now_ms)
-    up = position.size > 0
-    gain = prices.last if protection.take_profit_by is TriggerPrice.LAST else prices.mark
-    loss = prices.last if protection.stop_loss_by is TriggerPrice.LAST else prices.mark
-    target, stop = protection.take_profit, protection.stop_loss
-    if target is not None and (gain >= target if up else gain <= target):
-        return Origin.TAKE_PROFIT
-    if stop is not None and (loss <= stop if up else loss >= stop):
-        return Origin.STOP_LOSS
-    return None

@@ -134,6 +134,14 @@ class SandboxControl:
         """The switches of every venue."""
         return await self._call("GET", "variants")
 
+    async def streams(self) -> list[dict[str, Any]]:
+        """The open streams: venue, path, account, topics."""
+        return list((await self._call("GET", "streams"))["streams"])
+
+    async def cut_streams(self, venue: str = "") -> int:
+        """Break the streams of a venue, or all; how many there were."""
+        return int((await self._call("DELETE", "streams", query={"venue": venue}))["cut"])
+
     async def set_price(
         self, symbol: str, price: Decimal | str, *, hold: bool = True, venue: str = ""
     ) -> None:

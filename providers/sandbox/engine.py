@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from providers.sandbox import checks
 from providers.sandbox.book import Book
+from providers.sandbox.journal import What
 from providers.sandbox.rules import DuplicateIds, VenueRules
 from providers.sandbox.values import (
     ORDINARY,
@@ -192,6 +193,7 @@ class Engine:
         if price is not None:
             order.price = order.limit = price
         self.book.reserve(account, order, value)
+        self.book.note(What.AMEND, order, now_ms)
         if order.in_book:
             self.book.work(order, now_ms)
 
@@ -215,7 +217,34 @@ class Engine:
             raise Refused(Refusal.PROTECTION_UNCHANGED, "the position already has these values")
         last = self.market.last(symbol, now_ms)
         checks.check_protection(protection, long=position.size > 0, base=last)
-        self.book.guard(account, position, protection, now_ms)
+        self.book.guards.set(account, position, protection, now_ms)
+
+    def protect_part(
+        self,
+        account: Account,
+        symbol: str,
+        leg: Leg,
+        protection: Protection,
+        quantities: tuple[Decimal | None, Decimal | None],
+        now_ms: int,
+    ) -> list[Order]:
+        """Guard parts of a position by conditional orders; a quantity of None is all of it.
+
+        Raises:
+            Refused: no position, illegal values, or more than it holds.
+        """
+        self.book.advance(now_ms)
+        held = abs(account.size(symbol, leg))
+        if not held:
+            raise Refused(Refusal.NO_POSITION, f"there is no position on {symbol}")
+        gain, loss = (held if qty is None else qty for qty in quantities)
+        for qty in (gain, loss):
+            if not 0 < qty <= held or qty % self.market.instruments[symbol].step:
+                raise Refused(Refusal.QTY_STEP, f"{qty} is no part of the {held} held")
+        position = account.position(symbol, leg)
+        last = self.market.last(symbol, now_ms)
+        checks.check_protection(protection, long=position.size > 0, base=last)
+        return self.book.guards.split(account, position, protection, (gain, loss), now_ms)
 
     def refuse_duplicate(self, client_order_id: str) -> NoReturn:
         """Count and refuse a repeated client order id, for a venue that decides it by itself.

@@ -12,64 +12,17 @@ import random
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+from providers.sandbox.fault_kinds import ANSWERS, NEEDS_MS, OF_STREAMS, REFUSALS, FaultKind
 from providers.sandbox.values import ORDINARY, Treatment
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
 
-class FaultKind(StrEnum):
-    """What can go wrong with a request."""
-
-    DROP_BEFORE = "drop_before"
-    """The connection is cut, nothing is processed."""
-    DROP_AFTER = "drop_after"
-    """Processed, then the connection is cut without an answer."""
-    DELAY_REPLY = "delay_reply"
-    """Processed at once, answered `ms` later."""
-    DELAY_PROCESSING = "delay_processing"
-    """Admitted at once, processed `ms` later, also when the caller has gone."""
-    SERVER_ERROR = "server_error"
-    """Answered with HTTP `status` and an HTML page; processed too if `execute`."""
-    ANSWER = "answer"
-    """Answered with the venue's `code` (or a bare HTTP `status`); processed too if `execute`."""
-    RATE_LIMIT = "rate_limit"
-    """Refused with the venue's own rate-limit answer."""
-    BAN = "ban"
-    """The caller's address is banned from the venue for `ms`."""
-    MAINTENANCE = "maintenance"
-    """Refused with the venue's own maintenance answer."""
-    HIDE = "hide"
-    """A created order is invisible to look-ups for `ms`; a matching look-up sees no order."""
-    REJECT_LATER = "reject_later"
-    """The order is accepted, then rejected with `message` as its reason."""
-    PARTIAL_CANCEL = "partial_cancel"
-    """`fraction` of the order fills, the rest is cancelled."""
-    SPLIT = "split"
-    """The order fills in `parts` executions."""
-    CLOCK_SKEW = "clock_skew"
-    """The venue's clock is `ms` off for the request (negative: behind)."""
-    LATENCY = "latency"
-    """The request takes `ms` longer, half of it on each way."""
-
-
-_NEEDS_MS: Final = frozenset(
-    {
-        FaultKind.DELAY_REPLY,
-        FaultKind.DELAY_PROCESSING,
-        FaultKind.BAN,
-        FaultKind.HIDE,
-        FaultKind.CLOCK_SKEW,
-        FaultKind.LATENCY,
-    }
-)
-
-_REFUSALS: Final = frozenset({FaultKind.RATE_LIMIT, FaultKind.BAN, FaultKind.MAINTENANCE})
-_ANSWERS: Final = _REFUSALS | {FaultKind.SERVER_ERROR, FaultKind.ANSWER}
+__all__ = ["FaultKind", "FaultRule", "Faults", "Plan", "Target"]
 
 _MAX_MS: Final = 86_400_000
 _BAD_GATEWAY: Final = 502
@@ -127,7 +80,7 @@ class FaultRule:
 
 def _problems(rule: FaultRule) -> tuple[tuple[bool, str], ...]:
     kind, status, fraction = rule.kind, rule.status, rule.fraction
-    needs_ms = kind in _NEEDS_MS
+    needs_ms = kind in NEEDS_MS
     return (
         (needs_ms and not 0 < abs(rule.ms) <= _MAX_MS, f"ms must be 1..{_MAX_MS}, not {rule.ms}"),
         (kind is not FaultKind.CLOCK_SKEW and rule.ms < 0, f"ms must not be below 0, is {rule.ms}"),
@@ -163,7 +116,7 @@ def _problems(rule: FaultRule) -> tuple[tuple[bool, str], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a rule can match on."""
+    """What a rule can match on: a request, or an event of a stream (its endpoint is the topic)."""
 
     venue: str
     method: str
@@ -171,6 +124,7 @@ class Target:
     endpoint: str
     symbol: str
     client_order_id: str
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +221,11 @@ class Faults:
 
     def plan(self, target: Target, now_ms: int) -> Plan:
         """What to do to this request."""
+        struck = self.strike(target, now_ms)
+        return combine(struck) if struck else NO_FAULT
+
+    def strike(self, target: Target, now_ms: int) -> list[FaultRule]:
+        """The rules that strike this request or event, up to one that settles it; counts them."""
         struck: list[FaultRule] = []
         for active in self._rules.values():
             if active.strikes(target, now_ms):
@@ -274,7 +233,7 @@ class Faults:
                 self.injected[active.rule.kind] += 1
                 if _settles(active.rule):
                     break
-        return combine(struck) if struck else NO_FAULT
+        return struck
 
 
 def matches(rule: FaultRule, target: Target, pattern: re.Pattern[str] | None = None) -> bool:
@@ -283,7 +242,8 @@ def matches(rule: FaultRule, target: Target, pattern: re.Pattern[str] | None = N
     if regex and pattern is None:
         pattern = re.compile(regex)
     return (
-        rule.venue in ("", target.venue)
+        (rule.kind in OF_STREAMS) is target.streamed
+        and rule.venue in ("", target.venue)
         and rule.method.upper() in ("", target.method)
         and rule.symbol in ("", target.symbol)
         and (
@@ -308,7 +268,7 @@ def combine(rules: list[FaultRule]) -> Plan:
     def latest(*kinds: FaultKind) -> FaultRule | None:
         return next((rule for rule in reversed(rules) if rule.kind in kinds), None)
 
-    answer = latest(*_ANSWERS)
+    answer = latest(*ANSWERS)
     rejects = latest(FaultKind.REJECT_LATER)
     partial = latest(FaultKind.PARTIAL_CANCEL)
     split = latest(FaultKind.SPLIT)
@@ -335,4 +295,4 @@ def _settles(rule: FaultRule) -> bool:
     """Whether nothing after this rule can matter: the request is not processed."""
     if rule.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER):
         return not rule.execute
-    return rule.kind in _REFUSALS or rule.kind is FaultKind.DROP_BEFORE
+    return rule.kind in REFUSALS or rule.kind is FaultKind.DROP_BEFORE

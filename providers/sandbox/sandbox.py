@@ -15,6 +15,7 @@ from providers.sandbox.bybit.facade import BybitFacade
 from providers.sandbox.clock import SandboxClock
 from providers.sandbox.faults import Faults
 from providers.sandbox.mexc.facade import MexcFacade
+from providers.sandbox.streams import Streams
 from providers.sandbox.truth import Truth
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Sandbox:
             )
             for venue, build in _BUILDERS.items()
         }
+        self.streams = Streams(self.facades, self.faults)
         self.set_limits(options.limits)
         self._open_start_accounts()
 
@@ -220,6 +222,7 @@ class Sandbox:
             "venues": {
                 venue: {
                     "base_url": f"{origin}/{venue}",
+                    "stream_url": f"{origin.replace('http', 'ws', 1)}/{venue}",
                     "accounts": [
                         {"name": item.name, "key": item.key, "secret": item.secret}
                         for item in self.credentials(venue)
@@ -249,7 +252,8 @@ class Sandbox:
             facade.engine.book.forget_recent()
 
     def reset(self) -> None:
-        """As it was started: no orders, faults or added accounts, prices and clock unset."""
+        """As it was started: no orders, faults, streams or added accounts, prices, clock unset."""
+        self.streams.cut()
         self.clock.reset()
         self.faults.reset()
         self.truth.reset()

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
-from providers.sandbox import control
-from providers.sandbox.faults import NO_FAULT, FaultKind, Plan, Target
+from providers.sandbox import control, sockets
+from providers.sandbox.fault_kinds import FaultKind
+from providers.sandbox.faults import NO_FAULT, Plan, Target
 from providers.sandbox.sandbox import START_BALANCE, Options, Sandbox
 from providers.sandbox.truth import Seen
 from providers.sandbox.wire import Call, Facade, Inbound, Reply
@@ -37,6 +38,7 @@ _TICK_SECONDS: Final = 0.05
 _SHUTDOWN_SECONDS: Final = 0.1
 _BAD_GATEWAY: Final = 502
 _DROPPED: Final = "dropped"
+_STREAM: Final = "stream"
 _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 
 
@@ -61,11 +63,43 @@ class Handler:
             body=await request.read() if request.body_exists else b"",
         )
         if venue == _CONTROL:
-            return _response(control.answer(sandbox, inbound))
+            reply = control.answer(sandbox, inbound)
+            sandbox.streams.flush(sandbox.clock.now_ms())
+            return _response(reply)
         facade = sandbox.facades.get(venue)
         if facade is None:
             text = f"no venue at /{venue}; there are {', '.join(sandbox.facades)}, and /{_CONTROL}"
             return web.Response(status=404, text=text)
+        if "Upgrade" in request.headers:
+            return await self._stream(request, facade, inbound)
+        answer = await self._carry_out(facade, inbound)
+        if answer is None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        return _response(answer)
+
+    async def _stream(
+        self, request: web.BaseRequest, facade: Facade, inbound: Inbound
+    ) -> web.StreamResponse:
+        """Open a stream; faults on the endpoint `stream` keep clients from opening one."""
+        session = facade.connect(inbound)
+        if session is None:
+            return web.Response(status=404, text=f"no stream at {inbound.path}")
+        call = Call(inbound=inbound, endpoint=_STREAM)
+        plan = self._sandbox.faults.plan(_target(facade, call), inbound.arrived_ms)
+        await _wait(plan.latency_ms)
+        if plan.dropped and request.transport is not None:
+            request.transport.abort()
+        if plan.dropped or not plan.executes:
+            return web.Response(status=plan.answer.status or 503 if plan.answer else 503)
+        return await sockets.serve(
+            request, self._sandbox, facade, inbound, session, self._carry_out
+        )
+
+    async def _carry_out(self, facade: Facade, inbound: Inbound) -> Reply | None:
+        """Serve a request, spoiling it as the faults want; None if it is to get no answer."""
+        sandbox = self._sandbox
         call = facade.read(inbound)
         plan = NO_FAULT
         if sandbox.faults.rules:
@@ -75,11 +109,9 @@ class Handler:
         else:
             reply = await self._spoil(facade, call, plan)
         self._remember(facade, call, plan, reply)
-        if plan.dropped:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response()
-        return _response(reply)
+        if sandbox.streams.busy:
+            sandbox.streams.flush(sandbox.clock.now_ms())
+        return None if plan.dropped else reply
 
     def _serve(self, facade: Facade, call: Call) -> Reply:
         now_ms = self._sandbox.clock.now_ms()
@@ -179,6 +211,7 @@ class RunningSandbox:
         self._ticker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._ticker
+        self.sandbox.streams.cut()
         await self._runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -192,6 +225,8 @@ class RunningSandbox:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self.sandbox.advance()
+            if self.sandbox.streams.busy:
+                self.sandbox.streams.tick(self.sandbox.clock.now_ms())
 
 
 async def start_sandbox(

@@ -97,6 +97,36 @@ def set_position_mode(account: Account, symbols: list[str] | None, mode: Positio
         account.symbol_modes.update(dict.fromkeys(names, mode))
 
 
+def change_margin(
+    account: Account,
+    symbol: str,
+    leg: Leg,
+    amount: Decimal,
+    *,
+    isolated: bool,
+    market: Market,
+    now_ms: int,
+) -> None:
+    """Put margin into an isolated position, or (below zero) take out what was put in.
+
+    Raises:
+        Refused: no position, a cross one, more than is free, or more than was put in.
+    """
+    position = account.position(symbol, leg)
+    if not position.size:
+        raise Refused(Refusal.NO_POSITION, f"there is no position on {symbol}")
+    if not isolated:
+        raise Refused(Refusal.CROSS_MARGIN, f"the position on {symbol} is in cross margin")
+    free = account.available(market, now_ms)
+    if amount > free or position.added + amount < 0:
+        raise Refused(
+            Refusal.INSUFFICIENT_MARGIN,
+            f"{free:f} USDT are available, {position.added:f} were put in",
+        )
+    position.added += amount
+    position.updated_ms = now_ms
+
+
 def set_margin_mode(account: Account, mode: MarginMode) -> None:
     """Set cross or isolated margin for the whole account.
 

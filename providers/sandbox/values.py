@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 ZERO: Final = Decimal(0)
 
@@ -97,6 +97,7 @@ class EndCause(StrEnum):
     NO_LIQUIDITY = "no_liquidity"
     POST_ONLY_WOULD_TAKE = "post_only_would_take"
     NOTHING_TO_REDUCE = "nothing_to_reduce"
+    PAIR_TRIGGERED = "pair_triggered"
     REJECTED = "rejected"
 
 
@@ -106,6 +107,7 @@ class Origin(StrEnum):
     CLIENT = "client"
     TAKE_PROFIT = "take_profit"
     STOP_LOSS = "stop_loss"
+    TRAILING_STOP = "trailing_stop"
 
 
 class TriggerPrice(StrEnum):
@@ -152,6 +154,7 @@ class Refusal(StrEnum):
     POSITION_MODE_HAS_ORDERS = "position_mode_has_orders"
     MARGIN_MODE_UNCHANGED = "margin_mode_unchanged"
     MARGIN_MODE_BLOCKED = "margin_mode_blocked"
+    CROSS_MARGIN = "cross_margin"
 
 
 class Refused(Exception):  # noqa: N818 - the venue's word for it; a refusal is an answer, no error
@@ -168,17 +171,40 @@ class Refused(Exception):  # noqa: N818 - the venue's word for it; a refusal is 
         self.detail = detail
 
 
+class Stop(NamedTuple):
+    """One half of a protection; `price` None means that there is none."""
+
+    origin: Origin
+    price: Decimal | None
+    by: TriggerPrice
+    limit: Decimal | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protection:
-    """Take profit and stop loss of a position; None means none."""
+    """Take profit and stop loss of a position; None means none.
+
+    Attributes:
+        partial: they guard what the order fills, by conditional orders, not the whole position.
+        take_profit_limit: the price of a limit order that closes then, None for a market order.
+    """
 
     take_profit: Decimal | None = None
     stop_loss: Decimal | None = None
     take_profit_by: TriggerPrice = TriggerPrice.LAST
     stop_loss_by: TriggerPrice = TriggerPrice.LAST
+    take_profit_limit: Decimal | None = None
+    stop_loss_limit: Decimal | None = None
+    partial: bool = False
 
     def __bool__(self) -> bool:
         return self.take_profit is not None or self.stop_loss is not None
+
+    def stops(self) -> tuple[Stop, Stop]:
+        """Its two halves."""
+        gain = (self.take_profit, self.take_profit_by, self.take_profit_limit)
+        loss = (self.stop_loss, self.stop_loss_by, self.stop_loss_limit)
+        return Stop(Origin.TAKE_PROFIT, *gain), Stop(Origin.STOP_LOSS, *loss)
 
 
 NO_PROTECTION: Final = Protection()
@@ -284,6 +310,7 @@ class Order:
         arrived_ms: sandbox clock when its request arrived; `arrived_ns` the machine's wall clock.
         visible_ms: look-ups before this instant do not see it.
         reserved: initial margin held for the part still open.
+        pair: the other of a take profit and a stop loss that guard one part of a position.
     """
 
     sequence: int
@@ -319,6 +346,7 @@ class Order:
     fee: Decimal = ZERO
     reserved: Decimal = ZERO
     in_book: bool = False
+    pair: Order | None = field(default=None, repr=False)
     fills: list[Fill] = field(default_factory=list)
 
     @property

@@ -6,10 +6,17 @@ reads them where it matters; the control API turns them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+KEY_RIGHTS: Final = "key_rights"
+"""What keys may do, where a venue tells it: trade; withdraw as well; or read only."""
+TRADE: Final = "trade"
+WITHDRAW: Final = "withdraw"
+READ_ONLY: Final = "read_only"
+RIGHTS: Final = (TRADE, WITHDRAW, READ_ONLY)
 
 
 class Variants:

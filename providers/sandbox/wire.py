@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from providers.sandbox.engine import Engine
     from providers.sandbox.faults import FaultRule
     from providers.sandbox.limits import LimitsSetting, Verdict
+    from providers.sandbox.streams import Session
     from providers.sandbox.variants import Variants
 
 
@@ -103,6 +104,10 @@ class Facade(Protocol):
 
     def refuse(self, call: Call, rule: FaultRule, now_ms: int) -> Reply:
         """The venue's own words for an injected answer, rate limit, ban or maintenance."""
+        ...
+
+    def connect(self, inbound: Inbound) -> Session | None:
+        """What a WebSocket handshake opens; None where the venue has no stream."""
         ...
 
     def set_limits(self, setting: LimitsSetting) -> None:

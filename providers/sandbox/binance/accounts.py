@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from providers.sandbox.binance import fields, limits, positions, shapes
 from providers.sandbox.binance.desk import customer
-from providers.sandbox.limits import IP_CAP
 from providers.sandbox.values import ZERO, PositionMode
+from providers.sandbox.variants import KEY_RIGHTS, READ_ONLY, WITHDRAW
 
 if TYPE_CHECKING:
     from providers.sandbox.account import Account
@@ -19,7 +19,7 @@ _ALIAS: Final = "SgsR"
 _FLAT_ASSETS: Final = ("BNB", "USDC")
 
 
-class _Money:
+class Money:
     """The figures of an account's USDT."""
 
     def __init__(self, desk: Desk, account: Account, now_ms: int) -> None:
@@ -65,7 +65,7 @@ def balance(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
     """Balances by asset; USDT is the only one that ever has any."""
     account = customer(call)
     desk.engine.book.advance(now_ms)
-    money = _Money(desk, account, now_ms)
+    money = Money(desk, account, now_ms)
     zero = shapes.money(ZERO)
     flat = dict.fromkeys(
         ("balance", "crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount"),
@@ -121,6 +121,28 @@ def config(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
     }
 
 
+def key_rights(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
+    """What the key may do; withdrawing needs a key that is bound to addresses."""
+    del now_ms
+    customer(call)
+    rights = desk.variants[KEY_RIGHTS]
+    return {
+        "ipRestrict": rights == WITHDRAW,
+        "createTime": 1_698_645_219_000,
+        "enableReading": True,
+        "enableWithdrawals": rights == WITHDRAW,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": rights != READ_ONLY,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": True,
+        "enableSpotAndMarginTrading": False,
+        "enablePortfolioMarginTrading": False,
+    }
+
+
 def commission_rate(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
     """Maker and taker fee of a symbol."""
     del now_ms
@@ -136,19 +158,14 @@ def commission_rate(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
 def order_limits(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
     """The caps on orders, with what the account has used of them."""
     return [
-        {**_limit_row("ORDERS", window.cap.window_ms, window.cap.limit), "count": used}
+        {**limits.row(limits.ORDERS_1M, window.cap), "count": window.used(now_ms)}
         for window in desk.counts.of(customer(call).name)
-        for used in (window.used(now_ms),)
     ]
 
 
 def all_limits(caps: dict[str, Cap]) -> list[dict[str, Any]]:
     """The caps as exchangeInfo shows them."""
-    kinds = {IP_CAP: "REQUEST_WEIGHT"}
-    return [
-        _limit_row(kinds.get(name, "ORDERS"), cap.window_ms, cap.limit)
-        for name, cap in caps.items()
-    ]
+    return [limits.row(name, cap) for name, cap in caps.items()]
 
 
 def start_stream(desk: Desk, call: Call, now_ms: int) -> dict[str, str]:
@@ -168,17 +185,6 @@ def end_stream(desk: Desk, call: Call, now_ms: int) -> dict[str, str]:
     return {}
 
 
-def _limit_row(kind: str, window_ms: int, limit: int) -> dict[str, Any]:
-    minute = window_ms >= limits.MINUTE_MS
-    unit = limits.MINUTE_MS if minute else limits.SECOND_MS
-    return {
-        "rateLimitType": kind,
-        "interval": "MINUTE" if minute else "SECOND",
-        "intervalNum": window_ms // unit,
-        "limit": limit,
-    }
-
-
 def _may(account: Account) -> dict[str, Any]:
     return {
         "feeTier": 0,
@@ -192,7 +198,7 @@ def _may(account: Account) -> dict[str, Any]:
 
 
 def _totals(desk: Desk, account: Account, now_ms: int) -> dict[str, Any]:
-    money = _Money(desk, account, now_ms)
+    money = Money(desk, account, now_ms)
     asset = money.asset()
     zeros = {name: shapes.money(ZERO) for name in (*asset, *money.spendable())}
     tail = {"marginAvailable": True, "updateTime": _updated(account)}
@@ -207,4 +213,5 @@ def _totals(desk: Desk, account: Account, now_ms: int) -> dict[str, Any]:
 
 
 def _updated(account: Account) -> int:
-    return account.fills[-1].at_ms if account.fills else 0
+    """When the balance changed last; clients take 0 to mean that there never was one."""
+    return account.fills[-1].at_ms if account.fills else shapes.BEGAN_MS

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from providers.sandbox.binance.algo_event import event
+from providers.sandbox.journal import Told
 from providers.sandbox.values import (
     Leg,
     NewOrder,
@@ -80,7 +82,7 @@ class Algo:
     Attributes:
         qty: zero with `close_position`.
         order: what it became, once triggered and accepted.
-        ended: how it ended without an order, None while it waits or has one.
+        ended: how it ended without an order, None while it waits or has one; `refusal` is why.
     """
 
     algo_id: int
@@ -106,6 +108,7 @@ class Algo:
     triggered_ms: int = 0
     order: Order | None = None
     ended: AlgoStatus | None = None
+    refusal: str = ""
 
     @property
     def waits(self) -> bool:
@@ -168,6 +171,7 @@ class AlgoBook:
         """Take one in."""
         self._all.setdefault(algo.account, {})[algo.algo_id] = algo
         self._waiting[algo.algo_id] = algo
+        self.note(algo, algo.created_ms)
 
     def of(self, account: Account) -> list[Algo]:
         """Every one of an account, oldest first."""
@@ -192,6 +196,28 @@ class AlgoBook:
         """End one that waits."""
         algo.ended, algo.updated_ms = AlgoStatus.CANCELED, now_ms
         self._waiting.pop(algo.algo_id, None)
+        self.note(algo, now_ms)
+
+    def of_order(self, account: Account, order_id: str) -> Algo | None:
+        """The one that became that order."""
+        mine = self.of(account)
+        return next((a for a in mine if a.order and a.order.order_id == order_id), None)
+
+    def note(self, algo: Algo, now_ms: int) -> None:
+        """Note a change of one for the streams, if any are open."""
+        journal = self.engine.book.journal
+        if journal is not None:
+            account = self.engine.book.accounts[algo.account]
+            step = self.engine.market.instruments[algo.symbol].step
+            journal.tell(
+                Told(
+                    account=account,
+                    symbol=algo.symbol,
+                    client_order_id=algo.client_id,
+                    body=event(algo, step, now_ms),
+                    at_ms=now_ms,
+                )
+            )
 
     def price_of(self, symbol: str, trigger: Trigger, now_ms: int) -> Decimal:
         """The price a trigger goes by."""
@@ -223,6 +249,7 @@ class AlgoBook:
         held = abs(account.size(algo.symbol, algo.leg))
         if algo.close_position and not held:
             algo.ended = AlgoStatus.EXPIRED
+            self.note(algo, now_ms)
             return
         try:
             algo.order = self.engine.place(
@@ -236,3 +263,5 @@ class AlgoBook:
         except Refused as refused:
             nothing = refused.reason is Refusal.NOTHING_TO_REDUCE
             algo.ended = AlgoStatus.EXPIRED if nothing else AlgoStatus.REJECTED
+            algo.refusal = str(refused)
+        self.note(algo, now_ms)

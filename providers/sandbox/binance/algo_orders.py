@@ -22,7 +22,6 @@ from providers.sandbox.values import (
     Side,
     TimeInForce,
     Trigger,
-    TriggerPrice,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 _TYPES: Final = {str(one): one for one in AlgoType}
 _FORCES: Final = {"": TimeInForce.GTC, "GTE_GTC": TimeInForce.GTC, **fields.TIMES_IN_FORCE}
-_WORKING: Final = {TriggerPrice.LAST: "CONTRACT_PRICE", TriggerPrice.MARK: "MARK_PRICE"}
 _PREVENTIONS: Final = {name: name for name in fields.PREVENTIONS}
 _KINDS: Final = {"CONDITIONAL": "CONDITIONAL"}
 _PAGE: Final = 500
@@ -279,7 +277,7 @@ def _row(algo: Algo, item: Instrument, *, placed: bool = False) -> dict[str, Any
         "price": shapes.plain(algo.price) if algo.price is not None else "0.00",
         "icebergQuantity": None,
         "selfTradePreventionMode": "EXPIRE_MAKER",
-        "workingType": _WORKING[algo.trigger.by],
+        "workingType": shapes.WORKING[algo.trigger.by],
         "priceMatch": "NONE",
         "closePosition": algo.close_position,
         "priceProtect": algo.price_protect,

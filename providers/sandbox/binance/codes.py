@@ -30,6 +30,7 @@ class Code(IntEnum):
     ILLEGAL_CHARACTERS = -1100
     TOO_MANY_PARAMETERS = -1101
     MANDATORY_MISSING = -1102
+    UNREAD_PARAMETERS = -1104
     PARAMETER_EMPTY = -1105
     NOT_WANTED = -1106
     PRECISION = -1111
@@ -38,6 +39,7 @@ class Code(IntEnum):
     SIDE = -1117
     SYMBOL = -1121
     LISTEN_KEY = -1125
+    INTERVAL = -1120
     PARAMETERS_DO_NOT_COMBINE = -1128
     PARAMETER = -1130
     RESPONSE_TYPE = -1136
@@ -61,12 +63,17 @@ class Code(IntEnum):
     CLIENT_ID_LENGTH = -4015
     PRICE_ABOVE_BAND = -4016
     QTY_STEP = -4023
+    DEPTH = -4021
     PRICE_BELOW_BAND = -4024
     LEVERAGE = -4028
     MAX_STOP_ORDERS = -4045
     MARGIN_TYPE_UNCHANGED = -4046
     MARGIN_TYPE_HAS_ORDERS = -4047
     MARGIN_TYPE_HAS_POSITION = -4048
+    ISOLATED_BALANCE = -4051
+    ADD_MARGIN_CROSS = -4053
+    ADD_MARGIN_FLAT = -4054
+    AMOUNT_NOT_POSITIVE = -4055
     MODE_UNCHANGED = -4059
     POSITION_SIDE = -4060
     POSITION_SIDE_MISMATCH = -4061
@@ -82,6 +89,7 @@ class Code(IntEnum):
     ISOLATED_LEVERAGE = -4161
     MIN_NOTIONAL = -4164
     TIME_SPAN = -4165
+    ASSETS_MODE_UNCHANGED = -4171
     PATH = -5000
     FOK_UNFILLED = -5021
     POST_ONLY_WOULD_TAKE = -5022
@@ -133,6 +141,7 @@ TEXTS: Final[dict[int, str]] = {
     Code.UNSUPPORTED: "This operation is not supported",
     Code.SIGNATURE: "Signature for this request is not valid.",
     Code.START_AFTER_END: "Start time is greater than end time",
+    Code.PARAMETER: "Data sent for a parameter is not valid.",
     Code.PRECISION: "Precision is over the maximum defined for this asset.",
     Code.TIME_IN_FORCE: "Invalid timeInForce",
     Code.ORDER_TYPE: "Invalid orderType",
@@ -166,6 +175,10 @@ TEXTS: Final[dict[int, str]] = {
     Code.MARGIN_TYPE_UNCHANGED: "No need to change margin type.",
     Code.MARGIN_TYPE_HAS_ORDERS: "Margin type cannot be changed while there are open orders",
     Code.MARGIN_TYPE_HAS_POSITION: "Margin type cannot be changed while there is a position",
+    Code.ISOLATED_BALANCE: "Isolated balance insufficient.",
+    Code.ADD_MARGIN_CROSS: "Margin of a cross position cannot be changed",
+    Code.ADD_MARGIN_FLAT: "Cannot add position margin: position is 0.",
+    Code.AMOUNT_NOT_POSITIVE: "Amount must be positive.",
     Code.MODE_UNCHANGED: "No need to change position side.",
     Code.POSITION_SIDE: "Invalid position side",
     Code.POSITION_SIDE_MISMATCH: "Order's position side does not match user's setting.",
@@ -179,8 +192,10 @@ TEXTS: Final[dict[int, str]] = {
     Code.NOT_OPEN_YET: "Invalid symbol status for opening position",
     Code.SYMBOL_CLOSED: "Symbol is closed",
     Code.ISOLATED_LEVERAGE: "Isolated leverage cannot be lowered while there is a position",
+    Code.INTERVAL: "Invalid interval.",
     Code.MIN_NOTIONAL: "Order's notional is too small (reduce-only orders are exempt)",
     Code.TIME_SPAN: "The time interval is too long",
+    Code.ASSETS_MODE_UNCHANGED: "No need to change the assets mode.",
     Code.FOK_UNFILLED: "The FOK order could not be filled at once and was rejected",
     Code.POST_ONLY_WOULD_TAKE: "The post-only order would have taken liquidity and was rejected",
     Code.ENGINE_TIMESTAMP: "The request left its recvWindow before it reached the engine",
@@ -244,6 +259,7 @@ REFUSALS: Final[dict[Refusal, Code]] = {
     Refusal.POSITION_MODE_HAS_POSITION: Code.MODE_HAS_POSITION,
     Refusal.POSITION_MODE_HAS_ORDERS: Code.MODE_HAS_ORDERS,
     Refusal.MARGIN_MODE_UNCHANGED: Code.MARGIN_TYPE_UNCHANGED,
+    Refusal.CROSS_MARGIN: Code.ADD_MARGIN_CROSS,
     Refusal.MARGIN_MODE_BLOCKED: Code.MARGIN_TYPE_HAS_POSITION,
 }
 """Every refusal has a code here; a test keeps it so."""
@@ -254,6 +270,7 @@ ENDINGS: Final[dict[EndCause, str]] = {
     EndCause.NO_LIQUIDITY: "EXPIRED",
     EndCause.POST_ONLY_WOULD_TAKE: "EXPIRED",
     EndCause.NOTHING_TO_REDUCE: "EXPIRED",
+    EndCause.PAIR_TRIGGERED: "EXPIRED",
     EndCause.REJECTED: "REJECTED",
 }
 """The status of an order that ended without filling whole."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.sandbox.binance.codes import BinanceError, Code
 
@@ -65,7 +65,7 @@ class Timers:
 
 
 class ListenKeys:
-    """Keys to the user stream, one an account; the sandbox has no stream behind them."""
+    """Keys to the user stream, one an account."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -98,6 +98,17 @@ class ListenKeys:
         """Forget the account's key."""
         self._keys.pop(account.name, None)
 
+    def owner(self, key: str, now_ms: int) -> str:
+        """The name of the account whose living key this is, empty if it is nobody's."""
+        for name, (known, until_ms) in self._keys.items():
+            if known == key:
+                return name if now_ms < until_ms else ""
+        return ""
+
+    def expired(self, key: str, now_ms: int) -> bool:
+        """Whether a key has outlived its time, as against being ended or replaced."""
+        return any(known == key and now_ms >= until for known, until in self._keys.values())
+
     def rewind(self, by_ms: int) -> None:
         """Keep what is left of each key although the clock was set back by `by_ms`."""
         self._keys = {name: (key, until - by_ms) for name, (key, until) in self._keys.items()}
@@ -113,6 +124,8 @@ class Desk:
 
     Attributes:
         client_ids: client order ids made for orders that came without one.
+        margin_changes: margin put into positions or taken out, by account, oldest first.
+        amendments: what was changed about open orders, by account, oldest first.
     """
 
     engine: Engine
@@ -124,6 +137,8 @@ class Desk:
     counts: OrderCounts
     seed: int
     client_ids: int = field(default=0)
+    margin_changes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    amendments: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:

@@ -9,7 +9,9 @@ Variants (see `variants.py`), where Binance does not say, or differs by time or 
     reduce_only_excess: a one-way reduce-only above the position is `trimmed`, or `rejected`.
     hedge_close_notional: a close in hedge mode is `exempt` from the least notional, or not.
     retry_after: with a 429 or 418, the header is `absent`, or `sent`.
-    unknown_parameters: are `refused` with -1101, or `ignored`, as many endpoints do.
+    unknown_parameters: are `ignored`, as clients rely on, or `refused` with -1104.
+    unrouted_streams: stream paths without a route deliver `public` data only, or `all`.
+    key_rights: the key may `trade`, `withdraw` as well, or is `read_only`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from providers.sandbox.account import Account
-from providers.sandbox.binance import accounts, codes, gate, limits, public
+from providers.sandbox.binance import accounts, codes, gate, limits, public, streams
 from providers.sandbox.binance.algo import AlgoBook
 from providers.sandbox.binance.codes import REFUSALS, BinanceError, Code
 from providers.sandbox.binance.desk import Desk, ListenKeys, Timers
@@ -33,10 +35,11 @@ from providers.sandbox.limits import IP_CAP, Cap, LimitsSetting
 from providers.sandbox.market import Market
 from providers.sandbox.rules import DuplicateIds, VenueRules
 from providers.sandbox.values import PositionMode, Refused
-from providers.sandbox.variants import Variants
+from providers.sandbox.variants import KEY_RIGHTS, READ_ONLY, RIGHTS, Variants
 from providers.sandbox.wire import Call, Inbound, Reply
 
 if TYPE_CHECKING:
+    from providers.sandbox.streams import Session
     from providers.sandbox.truth import Truth
 
 VENUE: Final = "binance"
@@ -47,7 +50,9 @@ VARIANTS: Final = {
     "reduce_only_excess": ("trimmed", "rejected"),
     "hedge_close_notional": ("exempt", "enforced"),
     "retry_after": ("absent", "sent"),
-    "unknown_parameters": ("refused", "ignored"),
+    "unknown_parameters": ("ignored", "refused"),
+    "unrouted_streams": ("public", "all"),
+    KEY_RIGHTS: RIGHTS,
 }
 
 DEFAULT_LEVERAGE: Final = Decimal(20)
@@ -177,7 +182,9 @@ class BinanceFacade:
             case FaultKind.RATE_LIMIT:
                 counts = call.endpoint in _ORDER_ENDPOINTS
                 code = Code.TOO_MANY_ORDERS_SENT if counts else Code.TOO_MANY_REQUESTS
-                return self._too_many(call, code, self._address.weight, now_ms, strike=False)
+                sent = limits.AlignedWindow(self._caps[limits.ORDERS_10S])
+                window = sent if counts else self._address.weight
+                return self._too_many(call, code, window, now_ms, strike=False)
             case FaultKind.BAN:
                 self._address.ban(now_ms + rule.ms)
                 return self._banned(call, now_ms + rule.ms, now_ms)
@@ -194,6 +201,10 @@ class BinanceFacade:
                 return self._codeless(call, rule, now_ms)
 
     # -- what control may change -------------------------------------------------------------
+
+    def connect(self, inbound: Inbound) -> Session | None:
+        """A stream, or the WebSocket API."""
+        return streams.connect(self._desk, inbound)
 
     def set_limits(self, setting: LimitsSetting) -> None:
         """`published`, `off`, or caps by name; counts and bans start afresh.
@@ -241,6 +252,8 @@ class BinanceFacade:
         self._desk.timers.clear()
         self._desk.listen_keys.clear()
         self._desk.client_ids = 0
+        self._desk.margin_changes.clear()
+        self._desk.amendments.clear()
         self.variants.reset()
         self.set_limits(self.limits)
 
@@ -255,6 +268,9 @@ class BinanceFacade:
                 raise gate.malformed("signature", "it is required")
             gate.check_age(call.params, now_ms + call.skew_ms)
             gate.check_signature(call.inbound, call.params, call.account)
+            reads = call.inbound.method == "GET"
+            if not reads and self.variants[KEY_RIGHTS] == READ_ONLY:
+                raise BinanceError(Code.KEY_REJECTED)
 
     def _count_order(self, call: Call, now_ms: int) -> Reply | None:
         windows = self._desk.counts.of(call.account.name if call.account is not None else "")
@@ -374,8 +390,12 @@ def _check_names(call: Call, route: Route, *, strict: bool) -> None:
         raise BinanceError(Code.TOO_MANY_PARAMETERS, text=text)
     if strict and not call.params.keys() <= route.params:
         names = ", ".join(sorted(call.params.keys() - route.params))
-        text = f"Too many parameters; {route.name} takes no {names}"
-        raise BinanceError(Code.TOO_MANY_PARAMETERS, text=text)
+        read, sent = len(call.params.keys() & route.params), len(call.params)
+        text = (
+            f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'"
+            f" ({route.name} takes no {names})."
+        )
+        raise BinanceError(Code.UNREAD_PARAMETERS, text=text)
 
 
 def _reduces(call: Call) -> bool:

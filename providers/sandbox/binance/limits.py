@@ -6,7 +6,7 @@ do; at the next multiple they are empty again. The clock is an argument.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from providers.sandbox.limits import IP_CAP, Cap
 
@@ -27,6 +27,17 @@ GRACE: Final = 10
 
 BANS_MS: Final = tuple(minutes * MINUTE_MS for minutes in (2, 5, 30, 120, 1440, 4320))
 """Bans grow from two minutes to three days."""
+
+
+def row(name: str, cap: Cap) -> dict[str, Any]:
+    """A limit as exchangeInfo and the counters show it."""
+    minute = cap.window_ms >= MINUTE_MS
+    return {
+        "rateLimitType": "REQUEST_WEIGHT" if name == IP_CAP else "ORDERS",
+        "interval": "MINUTE" if minute else "SECOND",
+        "intervalNum": cap.window_ms // (MINUTE_MS if minute else SECOND_MS),
+        "limit": cap.limit,
+    }
 
 
 class AlignedWindow:

@@ -169,7 +169,7 @@ def cancel(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
     """Cancel an open order; the answer has its final state."""
     item = fields.contract(desk.engine.market, call.params)
     try:
-        order = desk.engine.open_order(customer(call), now_ms, **_named(call.params))
+        order = desk.engine.open_order(customer(call), now_ms, **named(call.params))
     except Refused as refused:
         raise BinanceError(Code.CANCEL_REJECTED) from refused
     if order.symbol != item.symbol:
@@ -227,7 +227,7 @@ def trades(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
         and not call.treatment.hide_ms
     ]
     chosen = fields.listed(found, limit, oldest=bool(first) or "startTime" in params)
-    return [shapes.trade(fill, item.step, _commission(desk, fill)) for fill in chosen]
+    return [shapes.trade(fill, item.step, commission(desk, fill)) for fill in chosen]
 
 
 def kept(order: Order, now_ms: int) -> bool:
@@ -337,7 +337,7 @@ def _check_at_once(
         raise BinanceError(Code.FOK_UNFILLED)
 
 
-def _named(params: Mapping[str, str]) -> dict[str, str]:
+def named(params: Mapping[str, str]) -> dict[str, str]:
     """The ids a look-up names; an order id wins over a client order id."""
     number = fields.number(params, "orderId", 0)
     client_id = params.get("origClientOrderId", "")
@@ -347,7 +347,7 @@ def _named(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _find(desk: Desk, call: Call, now_ms: int) -> Order | None:
-    order = desk.engine.find(customer(call), now_ms, **_named(call.params))
+    order = desk.engine.find(customer(call), now_ms, **named(call.params))
     if order is None or call.treatment.hide_ms or not kept(order, now_ms):
         return None
     return order
@@ -370,7 +370,7 @@ def _rows(desk: Desk, call: Call, orders: Iterable[Order], now_ms: int) -> list[
     return [shapes.order(order, market.instruments[order.symbol].step) for order in found]
 
 
-def _commission(desk: Desk, fill: Fill) -> tuple[Decimal, str]:
+def commission(desk: Desk, fill: Fill) -> tuple[Decimal, str]:
     """A fill's fee as shown: in USDT, in BNB at a fixed price, or by turns."""
     asset = desk.variants["commission_asset"]
     if asset == "USDT" or (asset == "mixed" and fill.sequence % 2):

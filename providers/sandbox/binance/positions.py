@@ -9,6 +9,7 @@ from providers.sandbox import settings
 from providers.sandbox.binance import fields, instruments, shapes
 from providers.sandbox.binance.codes import BinanceError, Code
 from providers.sandbox.binance.desk import customer
+from providers.sandbox.journal import Told
 from providers.sandbox.values import (
     Leg,
     MarginMode,
@@ -53,6 +54,8 @@ def set_leverage(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
             raise BinanceError(Code.LEVERAGE_NEEDS_MARGIN) from refused
         if refused.reason is not Refusal.LEVERAGE_UNCHANGED:
             raise
+    else:
+        _tell(desk, account, item.symbol, int(wanted), now_ms)
     return {
         "symbol": item.symbol,
         "leverage": int(wanted),
@@ -149,6 +152,17 @@ def risk_v2(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
         for symbol in _symbols(desk, call)
         for leg in all_legs(account)
     ]
+
+
+def _tell(desk: Desk, account: Account, symbol: str, leverage: int, now_ms: int) -> None:
+    """Tell the user data streams of another leverage, if any are open."""
+    journal = desk.engine.book.journal
+    if journal is not None:
+        config = {"s": symbol, "l": leverage}
+        body = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ac": config}
+        journal.tell(
+            Told(account=account, symbol=symbol, client_order_id="", body=body, at_ms=now_ms)
+        )
 
 
 def in_use(account: Account) -> list[Position]:

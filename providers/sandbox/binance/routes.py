@@ -9,7 +9,17 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from providers.sandbox.binance import accounts, algo_orders, orders, positions, public
+from providers.sandbox.binance import (
+    accounts,
+    algo_orders,
+    batches,
+    charts,
+    customers,
+    margins,
+    orders,
+    positions,
+    public,
+)
 from providers.sandbox.binance.desk import Desk
 from providers.sandbox.wire import Call
 
@@ -58,6 +68,9 @@ _NEW_ALGO: Final = (
 )
 _ONE_ALGO: Final = "algoId clientAlgoId symbol"  # symbol is not documented, but clients send it
 _PAGE: Final = "symbol startTime endTime limit"
+_CANDLES: Final = "symbol pair contractType interval startTime endTime limit"
+_MANY_ORDERS: Final = "symbol orderIdList origClientOrderIdList orderidlist origclientorderidlist"
+_MODIFY: Final = f"{_ONE_ORDER} side quantity price priceMatch"
 
 # method, path, handler, weight (with, without symbol), parameters
 _PUBLIC: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
@@ -68,8 +81,27 @@ _PUBLIC: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
     ("GET", "v1/ticker/price", public.ticker_price, 1, 2, "symbol"),
     ("GET", "v2/ticker/price", public.ticker_price, 1, 2, "symbol"),
     ("GET", "v1/ticker/bookTicker", public.book_ticker, 2, 5, "symbol"),
+    ("GET", "v1/ticker/24hr", charts.day, 1, 40, "symbol"),
+    ("GET", "v1/depth", charts.depth, 10, 10, "symbol limit"),
+    ("GET", "v1/trades", charts.trades, 5, 5, "symbol limit"),
+    ("GET", "v1/aggTrades", charts.aggregated, 20, 20, f"{_PAGE} fromId"),
+    ("GET", "v1/klines", charts.klines, 5, 5, _CANDLES),
+    ("GET", "v1/continuousKlines", charts.klines, 5, 5, _CANDLES),
+    ("GET", "v1/markPriceKlines", charts.mark_klines, 5, 5, _CANDLES),
+    ("GET", "v1/indexPriceKlines", charts.mark_klines, 5, 5, _CANDLES),
+    ("GET", "v1/fundingRate", charts.funding_rate, 1, 1, _PAGE),
+    ("GET", "v1/fundingInfo", charts.funding_info, 1, 1, ""),
+    ("GET", "v1/openInterest", charts.open_interest, 1, 1, "symbol"),
+    ("GET", "/sapi/v1/system/status", customers.system_status, 0, 0, ""),
+    ("GET", "/sapi/v1/margin/allPairs", customers.nothing, 0, 0, "symbol"),
+    ("GET", "/sapi/v1/margin/isolated/allPairs", customers.nothing, 0, 0, "symbol"),
+    ("GET", "/api/v3/exchangeInfo", customers.no_contracts, 0, 0, "symbol symbols permissions"),
+    ("GET", "/dapi/v1/exchangeInfo", customers.no_contracts, 0, 0, ""),
+    ("GET", "/api/v3/ping", public.ping, 0, 0, ""),
+    ("GET", "/api/v3/time", public.server_time, 0, 0, ""),
 )
 _KEY_ONLY: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
+    ("GET", "v1/historicalTrades", charts.trades, 20, 20, "symbol limit fromId"),
     ("POST", "v1/listenKey", accounts.start_stream, 1, 1, ""),
     ("PUT", "v1/listenKey", accounts.keep_stream, 1, 1, "listenKey"),
     ("DELETE", "v1/listenKey", accounts.end_stream, 1, 1, "listenKey"),
@@ -86,6 +118,11 @@ _SIGNED: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
     ("POST", "v1/order/test", orders.dry_run, 0, 0, _NEW_ORDER),
     ("GET", "v1/order", orders.query, 1, 1, _ONE_ORDER),
     ("DELETE", "v1/order", orders.cancel, 1, 1, _ONE_ORDER),
+    ("PUT", "v1/order", batches.modify, 1, 1, _MODIFY),
+    ("GET", "v1/orderAmendment", batches.amendments, 1, 1, f"{_PAGE} orderId origClientOrderId"),
+    ("POST", "v1/batchOrders", batches.place_all, 5, 5, "batchOrders"),
+    ("PUT", "v1/batchOrders", batches.modify_all, 5, 5, "batchOrders"),
+    ("DELETE", "v1/batchOrders", batches.cancel_all, 1, 1, _MANY_ORDERS),
     ("GET", "v1/openOrder", orders.query_open, 1, 1, _ONE_ORDER),
     ("GET", "v1/openOrders", orders.open_orders, 1, 40, "symbol"),
     ("GET", "v1/allOrders", orders.all_orders, 5, 5, f"{_PAGE} orderId"),
@@ -98,6 +135,8 @@ _SIGNED: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
     ("GET", "v1/openAlgoOrders", algo_orders.open_algos, 1, 40, "algoType symbol algoId"),
     ("GET", "v1/allAlgoOrders", algo_orders.all_algos, 5, 5, f"{_PAGE} algoId"),
     ("DELETE", "v1/algoOpenOrders", algo_orders.cancel_all, 1, 1, "symbol"),
+    ("POST", "v1/positionMargin", margins.change, 1, 1, "symbol positionSide amount type"),
+    ("GET", "v1/positionMargin/history", margins.history, 1, 1, f"{_PAGE} type"),
     ("GET", "v3/positionRisk", positions.risk, 5, 5, "symbol"),
     ("GET", "v2/positionRisk", positions.risk_v2, 5, 5, "symbol"),
     ("GET", "v3/balance", accounts.balance, 5, 5, ""),
@@ -106,8 +145,24 @@ _SIGNED: Final[tuple[tuple[str, str, Handler | None, int, int, str], ...]] = (
     ("GET", "v2/account", accounts.account_v2, 5, 5, ""),
     ("GET", "v1/commissionRate", accounts.commission_rate, 20, 20, "symbol"),
     ("GET", "v1/rateLimit/order", accounts.order_limits, 1, 1, ""),
+    ("GET", "v1/multiAssetsMargin", customers.assets_mode, 30, 30, ""),
+    ("POST", "v1/multiAssetsMargin", customers.set_assets_mode, 1, 1, "multiAssetsMargin"),
+    ("GET", "v1/feeBurn", customers.fee_burn, 30, 30, ""),
+    ("GET", "v1/forceOrders", customers.nothing, 20, 50, f"{_PAGE} autoCloseType"),
+    ("GET", "v1/adlQuantile", customers.adl, 5, 5, "symbol"),
+    ("GET", "v1/income", customers.income, 30, 30, f"{_PAGE} incomeType page"),
+    ("GET", "/sapi/v1/capital/config/getall", customers.coins, 0, 0, ""),
+    ("GET", "/sapi/v1/account/apiRestrictions", accounts.key_rights, 1, 1, ""),
 )
-_COUNTING: Final = frozenset({("POST", "v1/order"), ("POST", "v1/algoOrder")})
+_COUNTING: Final = frozenset(
+    {
+        ("POST", "v1/order"),
+        ("PUT", "v1/order"),
+        ("POST", "v1/batchOrders"),
+        ("PUT", "v1/batchOrders"),
+        ("POST", "v1/algoOrder"),
+    }
+)
 
 
 def _routes() -> dict[tuple[str, str], Route]:
@@ -117,7 +172,7 @@ def _routes() -> dict[tuple[str, str], Route]:
         (Security.SIGNED, _SIGNED),
     )
     return {
-        (method, f"/fapi/{path}"): Route(
+        (method, path if path.startswith("/") else f"/fapi/{path}"): Route(
             name=f"{method} {path.removeprefix('v1/')}",
             handler=handler,
             weight=weight,

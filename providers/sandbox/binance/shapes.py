@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from providers.sandbox import tape
 from providers.sandbox.binance import instruments
 from providers.sandbox.binance.codes import ENDINGS
 from providers.sandbox.instruments import Instrument, Listing
@@ -25,6 +26,7 @@ from providers.sandbox.values import (
     OrderState,
     Side,
     TimeInForce,
+    TriggerPrice,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 LEGS: Final = {Leg.NET: "BOTH", Leg.LONG: "LONG", Leg.SHORT: "SHORT"}
 SIDES: Final = {Side.BUY: "BUY", Side.SELL: "SELL"}
+WORKING: Final = {TriggerPrice.LAST: "CONTRACT_PRICE", TriggerPrice.MARK: "MARK_PRICE"}
 KINDS: Final = {OrderKind.MARKET: "MARKET", OrderKind.LIMIT: "LIMIT"}
 TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: "GTC",
@@ -56,9 +59,9 @@ _LISTINGS: Final = {
     Listing.CLOSED: "CLOSE",
 }
 _MONEY: Final = Decimal("0.00000001")
-_FUNDING_MS: Final = 8 * 3_600_000
+FUNDING_RATE: Final = "0.00010000"
 _NEVER_MS: Final = 4_133_404_800_000
-_BEGAN_MS: Final = 1_569_398_400_000
+BEGAN_MS: Final = 1_569_398_400_000
 
 
 def plain(value: Decimal) -> str:
@@ -93,7 +96,7 @@ def contract(item: Instrument) -> dict[str, Any]:
         "pair": item.symbol,
         "contractType": "PERPETUAL",
         "deliveryDate": _NEVER_MS,
-        "onboardDate": _BEGAN_MS,
+        "onboardDate": BEGAN_MS,
         "status": _LISTINGS[item.listing],
         "maintMarginPercent": f"{share * 100:.4f}",
         "requiredMarginPercent": f"{Decimal(100) / item.max_leverage:.4f}",
@@ -150,9 +153,9 @@ def premium(item: Instrument, prices: Prices, now_ms: int) -> dict[str, Any]:
         "markPrice": mark,
         "indexPrice": mark,
         "estimatedSettlePrice": mark,
-        "lastFundingRate": "0.00010000",
+        "lastFundingRate": FUNDING_RATE,
         "interestRate": "0.00010000",
-        "nextFundingTime": (now_ms // _FUNDING_MS + 1) * _FUNDING_MS,
+        "nextFundingTime": tape.next_funding(now_ms),
         "time": now_ms,
     }
 

@@ -10,6 +10,7 @@ from providers.sandbox.bybit.codes import BybitError, Code
 from providers.sandbox.bybit.fields import bad, customer, required, text
 from providers.sandbox.checks import find_instrument
 from providers.sandbox.values import MarginMode, Refusal, Refused
+from providers.sandbox.variants import READ_ONLY, WITHDRAW
 
 if TYPE_CHECKING:
     from providers.sandbox.engine import Engine
@@ -35,6 +36,52 @@ def info(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
         "dcpStatus": "OFF",
         "timeWindow": 10,
         "smpGroup": 0,
+    }
+
+
+def key_rights(engine: Engine, call: Call, now_ms: int, *, rights: str) -> dict[str, Any]:
+    """What the key may do. `rights` is that of the variant `key_rights`."""
+    del engine, now_ms
+    account = customer(call)
+    wallet = ["AccountTransfer", "SubMemberTransfer"]
+    if rights == WITHDRAW:
+        wallet.append("Withdraw")
+    return {
+        "id": "13770661",
+        "note": f"sandbox {account.name}",
+        "apiKey": account.key,
+        "readOnly": int(rights == READ_ONLY),
+        "secret": "",
+        "permissions": {
+            "ContractTrade": ["Order", "Position"],
+            "Spot": ["SpotTrade"],
+            "Wallet": wallet,
+            "Options": ["OptionsTrade"],
+            "Derivatives": ["DerivativesTrade"],
+            "Exchange": ["ExchangeHistory"],
+            "CopyTrading": [],
+            "BlockTrade": [],
+            "NFT": [],
+            "Affiliate": [],
+            "Earn": [],
+        },
+        "ips": ["*"],
+        "type": 1,
+        "deadlineDay": 83,
+        "expiredAt": "2030-05-15T03:21:05Z",
+        "createdAt": "2022-10-16T02:24:40Z",
+        "unified": 0,
+        "uta": 1,
+        "userID": 24600000,
+        "inviterID": 0,
+        "vipLevel": "No VIP",
+        "mktMakerLevel": "0",
+        "affiliateID": 0,
+        "rsaPublicKey": "",
+        "isMaster": True,
+        "parentUid": "0",
+        "kycLevel": "LEVEL_DEFAULT",
+        "kycRegion": "",
     }
 
 
@@ -70,7 +117,8 @@ def wallet_balance(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
 def fee_rate(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     """Maker and taker fee of a symbol, or of all."""
     del now_ms
-    fields.check_category(call.params)
+    if text(call.params, "category"):
+        fields.check_category(call.params)
     symbol = text(call.params, "symbol")
     if symbol:
         find_instrument(engine.market.instruments, symbol)

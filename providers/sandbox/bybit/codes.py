@@ -20,6 +20,7 @@ class Code(IntEnum):
     TIMESTAMP = 10002
     KEY_INVALID = 10003
     SIGNATURE = 10004
+    PERMISSION = 10005
     RATE_LIMIT = 10006
     SERVICE_RESTARTING = 10016
     ORDER_NOT_FOUND = 110001
@@ -106,9 +107,22 @@ REFUSALS: Final[dict[Refusal, tuple[Code, str]]] = {
         "existing orders prevent the position mode switch",
     ),
     Refusal.MARGIN_MODE_UNCHANGED: (Code.MARGIN_MODE_UNCHANGED, "margin mode is not modified"),
+    Refusal.CROSS_MARGIN: (Code.PARAMETER, "margin can be added to isolated positions only"),
     Refusal.MARGIN_MODE_BLOCKED: (Code.MARGIN_MODE_FAILED, "setting the margin mode failed"),
 }
 """Every refusal has an answer here; a test keeps it so."""
+
+INJECTED: Final[dict[int, str]] = {
+    429: "the trading service is overloaded",
+    10000: "Server Timeout",
+    10006: "Too many visits!",
+    10014: "Duplicate request",
+    10016: "Internal server error",
+    10018: "Exceeded the IP rate limit",
+    10429: "System level frequency protection",
+    110072: "OrderLinkedID is duplicate",
+}
+"""Texts of codes that fault rules give without one."""
 
 CANCEL_TYPES: Final[dict[EndCause, str]] = {
     EndCause.NONE: "UNKNOWN",
@@ -116,6 +130,7 @@ CANCEL_TYPES: Final[dict[EndCause, str]] = {
     EndCause.NO_LIQUIDITY: "UNKNOWN",
     EndCause.POST_ONLY_WOULD_TAKE: "UNKNOWN",
     EndCause.NOTHING_TO_REDUCE: "CancelByReduceOnly",
+    EndCause.PAIR_TRIGGERED: "CancelByTpSlTsClear",
     EndCause.REJECTED: "UNKNOWN",
 }
 
@@ -125,5 +140,6 @@ REJECT_REASONS: Final[dict[EndCause, str]] = {
     EndCause.NO_LIQUIDITY: "EC_NoImmediateQtyToFill",
     EndCause.POST_ONLY_WOULD_TAKE: "EC_PostOnlyWillTakeLiquidity",
     EndCause.NOTHING_TO_REDUCE: "EC_NoError",
+    EndCause.PAIR_TRIGGERED: "EC_NoError",
     EndCause.REJECTED: "EC_Others",
 }

@@ -7,16 +7,18 @@ the address ban and the answer to a GET with a body; HTTP 404 is an unknown path
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 
 from providers.sandbox.account import Account
-from providers.sandbox.bybit import accounts, gate, orders, positions, public
-from providers.sandbox.bybit.codes import REFUSALS, BybitError, Code
+from providers.sandbox.bybit import accounts, batches, gate, streams
+from providers.sandbox.bybit.codes import INJECTED, REFUSALS, BybitError, Code
+from providers.sandbox.bybit.fields import OTHER_CATEGORIES
+from providers.sandbox.bybit.routes import ROUTES, Handler, Route
 from providers.sandbox.engine import Engine
 from providers.sandbox.faults import FaultKind, FaultRule
 from providers.sandbox.instruments import LINEAR
@@ -24,68 +26,24 @@ from providers.sandbox.limits import IP_CAP, Cap, Guard, LimitsSetting, Verdict,
 from providers.sandbox.market import Market
 from providers.sandbox.rules import DuplicateIds, VenueRules
 from providers.sandbox.values import PositionMode, Refused
-from providers.sandbox.variants import Variants
+from providers.sandbox.variants import KEY_RIGHTS, READ_ONLY, RIGHTS, Variants
 from providers.sandbox.wire import Call, Inbound, Reply
 
 if TYPE_CHECKING:
+    from providers.sandbox.streams import Session
     from providers.sandbox.truth import Truth
 
 VENUE: Final = "bybit"
-
-_Handler = Callable[[Engine, Call, int], dict[str, Any]]
+VARIANTS: Final = {KEY_RIGHTS: RIGHTS}
 
 _SECOND_MS: Final = 1000
 _IP: Final = Cap(600, 5 * _SECOND_MS)
 _IP_BANS_MS: Final = (600 * _SECOND_MS,)
 _MAINTENANCE_MS: Final = 60_000
+_NO_PERMISSION: Final = "Permission denied, please check your API key permissions."
 _HTTP_UNAUTHORIZED: Final = 401
 _HTTP_FORBIDDEN: Final = 403
 _HTTP_NOT_FOUND: Final = 404
-
-
-class Route(NamedTuple):
-    """One endpoint.
-
-    Attributes:
-        per_second: published requests a second and account; None for a public endpoint.
-    """
-
-    name: str
-    handler: _Handler | None
-    per_second: int | None
-
-
-def _routes() -> dict[tuple[str, str], Route]:
-    table: tuple[tuple[str, str, _Handler | None, int | None], ...] = (
-        ("GET", "market/time", public.server_time, None),
-        ("GET", "market/instruments-info", public.instruments, None),
-        ("GET", "market/tickers", public.tickers, None),
-        ("GET", "market/price-limit", public.price_limit, None),
-        ("GET", "system/status", None, None),
-        ("POST", "position/set-leverage", positions.set_leverage, 10),
-        ("POST", "position/switch-mode", positions.switch_mode, 10),
-        ("GET", "position/list", positions.positions, 50),
-        ("GET", "position/symbol-info", positions.symbol_info, 2),
-        ("POST", "position/trading-stop", positions.trading_stop, 10),
-        ("GET", "account/info", accounts.info, 50),
-        ("POST", "account/set-margin-mode", accounts.set_margin_mode, 5),
-        ("GET", "account/wallet-balance", accounts.wallet_balance, 50),
-        ("GET", "account/fee-rate", accounts.fee_rate, 5),
-        ("POST", "order/create", orders.create, 10),
-        ("POST", "order/amend", orders.amend, 10),
-        ("POST", "order/cancel", orders.cancel, 10),
-        ("POST", "order/cancel-all", orders.cancel_all, 10),
-        ("POST", "order/pre-check", orders.pre_check, 10),
-        ("GET", "order/realtime", orders.realtime, 50),
-        ("GET", "order/history", orders.history, 50),
-        ("GET", "execution/list", orders.executions, 50),
-    )
-    return {
-        (method, f"/v5/{name}"): Route(name, handler, cap) for method, name, handler, cap in table
-    }
-
-
-ROUTES: Final = _routes()
 
 
 class BybitFacade:
@@ -122,8 +80,13 @@ class BybitFacade:
         market = Market(LINEAR, seed)
         self.engine = Engine(rules, market, truth, fill_delay_ms=fill_delay_ms, splits=splits)
         self.limits: LimitsSetting = limits
-        self.variants = Variants()
+        self.variants = Variants(VARIANTS)
+        self._own_handlers: dict[str, Handler] = {
+            "system/status": self._system_status,
+            "user/query-api": self._key_rights,
+        }
         self._maintenance: tuple[int, int] = (0, 0)
+        self._connections = 0
         self.set_limits(limits)
 
     # -- the life of a request ---------------------------------------------------------------
@@ -144,6 +107,8 @@ class BybitFacade:
                 call.problem = "the body must be a JSON object"
                 return call
             call.params = params
+            if None in params.values():  # as if it had not been sent
+                call.params = {name: value for name, value in params.items() if value is not None}
         elif inbound.query:
             call.params = dict(parse_qsl(inbound.query, keep_blank_values=True))
         symbol, link_id = call.params.get("symbol"), call.params.get("orderLinkId")
@@ -175,9 +140,14 @@ class BybitFacade:
 
     def execute(self, call: Call, now_ms: int) -> Reply:
         """Carry out an admitted call."""
-        handler = ROUTES[call.inbound.method, call.inbound.path].handler or self._system_status
+        route = ROUTES[call.inbound.method, call.inbound.path]
+        handler = route.handler or self._own_handlers[route.name]
         if call.problem:
             return self._error(call, now_ms, Code.PARAMETER, f"params error: {call.problem}")
+        category = call.params.get("category")
+        if call.inbound.method == "GET" and category in OTHER_CATEGORIES:
+            nothing = {"category": category, "list": [], "nextPageCursor": ""}
+            return self._envelope(call, now_ms, Code.OK, "OK", nothing)
         try:
             result = handler(self.engine, call, now_ms)
         except Refused as refused:
@@ -202,15 +172,20 @@ class BybitFacade:
                 text = "server error: the service is restarting"
                 return self._error(call, now_ms, Code.SERVICE_RESTARTING, text)
             case _ if rule.code.lstrip("-").isdigit():
-                reply = self._error(
-                    call, now_ms, int(rule.code), rule.message or "injected by a fault rule"
-                )
+                code = int(rule.code)
+                text = rule.message or INJECTED.get(code, "injected by a fault rule")
+                reply = self._error(call, now_ms, code, text)
                 reply.status = rule.status or reply.status
                 return reply
             case _:
                 return _text(rule.status or 500, rule.message or "injected by a fault rule")
 
     # -- what control may change -------------------------------------------------------------
+
+    def connect(self, inbound: Inbound) -> Session | None:
+        """A private or public stream, or order entry."""
+        self._connections += 1
+        return streams.connect(self.engine, inbound.path, self._connections)
 
     def set_limits(self, setting: LimitsSetting) -> None:
         """`published`, `off`, or caps by endpoint name; counts and bans start afresh.
@@ -256,6 +231,7 @@ class BybitFacade:
         self.engine.reset(accounts_)
         self.engine.market.reset()
         self._maintenance = (0, 0)
+        self.variants.reset()
         self.set_limits(self.limits)
 
     # -- inside ------------------------------------------------------------------------------
@@ -270,6 +246,8 @@ class BybitFacade:
             call.account = gate.authenticate(inbound, self.engine.account_of, now_ms + call.skew_ms)
         except BybitError as error:
             return self._error(call, now_ms, error.code, error.text)
+        if inbound.method == "POST" and self.variants[KEY_RIGHTS] == READ_ONLY:
+            return self._error(call, now_ms, Code.PERMISSION, _NO_PERMISSION)
         return self._account_refused(call, route, now_ms)
 
     def _address_refused(self, call: Call, now_ms: int) -> bool:
@@ -287,10 +265,14 @@ class BybitFacade:
             call.verdict = Verdict(True, cap.limit, cap.limit, now_ms)
             return None
         caller = call.account.name if call.account is not None else ""
-        call.verdict = self._windows.take(caller, route.name, cap, now_ms)
+        call.verdict = self._windows.take(caller, route.name, cap, now_ms, batches.weight(call))
         if call.verdict.allowed:
             return None
         return self._error(call, now_ms, Code.RATE_LIMIT, _TOO_MANY)
+
+    def _key_rights(self, engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
+        rights = self.variants[KEY_RIGHTS]
+        return accounts.key_rights(engine, call, now_ms, rights=rights)
 
     def _system_status(self, engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
         del engine, call
@@ -328,12 +310,13 @@ class BybitFacade:
     def _envelope(
         self, call: Call, now_ms: int, code: int, text: str, result: dict[str, Any]
     ) -> Reply:
+        extended = result.pop(batches.EXTENDED, {})
         body = orjson.dumps(
             {
                 "retCode": int(code),
                 "retMsg": text,
                 "result": result,
-                "retExtInfo": {},
+                "retExtInfo": extended,
                 "time": now_ms + call.skew_ms,
             }
         )

@@ -50,6 +50,11 @@ _TRIGGERS: Final = {
     "MarkPrice": TriggerPrice.MARK,
     "IndexPrice": TriggerPrice.MARK,
 }
+_TPSL_MODES: Final = {"": False, "Full": False, "Partial": True}
+_CLOSING_KINDS: Final = {"": False, "Market": False, "Limit": True}
+_WEEK_MS: Final = 7 * 86_400_000
+FAR: Final = 2**53
+"""Later than any instant, larger than any sequence number."""
 _RISING: Final = 1
 _FALLING: Final = 2
 
@@ -82,9 +87,14 @@ def required(params: Mapping[str, Any], name: str) -> str:
     return value
 
 
+_LINEAR: Final = "linear"
+OTHER_CATEGORIES: Final = frozenset({"inverse", "spot", "option"})
+"""Kinds of contracts that Bybit has and the sandbox does not: listings of them are empty."""
+
+
 def check_category(params: Mapping[str, Any]) -> None:
     """The sandbox lists linear contracts only."""
-    if required(params, "category") != "linear":
+    if required(params, "category") != _LINEAR:
         raise bad("category must be linear here")
 
 
@@ -152,11 +162,7 @@ def choice(params: Mapping[str, Any], name: str, table: Mapping[str, _T]) -> _T:
 def protection(params: Mapping[str, Any], before: Protection | None = None) -> Protection:
     """Take profit and stop loss; `"0"` and `""` mean none, an absent one keeps `before`."""
     before = before or Protection()
-    if text(params, "tpslMode") not in ("", "Full"):
-        raise bad("tpslMode: the sandbox provides Full only")
-    for name in ("tpOrderType", "slOrderType"):
-        if text(params, name) not in ("", "Market"):
-            raise bad(f"{name}: the sandbox provides Market only")
+    partial = choice(params, "tpslMode", _TPSL_MODES)
 
     def level(name: str, kept: Decimal | None) -> Decimal | None:
         return (decimal(params, name) or None) if name in params else kept
@@ -166,7 +172,34 @@ def protection(params: Mapping[str, Any], before: Protection | None = None) -> P
         stop_loss=level("stopLoss", before.stop_loss),
         take_profit_by=choice(params, "tpTriggerBy", _TRIGGERS),
         stop_loss_by=choice(params, "slTriggerBy", _TRIGGERS),
+        take_profit_limit=_closing_limit(params, "tpOrderType", "tpLimitPrice", partial=partial),
+        stop_loss_limit=_closing_limit(params, "slOrderType", "slLimitPrice", partial=partial),
+        partial=partial,
     )
+
+
+def _closing_limit(
+    params: Mapping[str, Any], kind: str, price: str, *, partial: bool
+) -> Decimal | None:
+    """The price of a limit order that closes, None for a market order."""
+    if not choice(params, kind, _CLOSING_KINDS):
+        return None
+    if not partial:
+        raise bad(f"{kind} Limit is for tpslMode Partial")
+    return required_decimal(params, price)
+
+
+def span(params: Mapping[str, Any], now_ms: int, *, bound: bool = True) -> tuple[int, int]:
+    """The instants a listing covers: a week at most, by default the last one if it is `bound`."""
+    start = number(params, "startTime", 0, 0, FAR)
+    end = number(params, "endTime", 0, 0, FAR)
+    if not start and not end:
+        return (now_ms - _WEEK_MS if bound else 0), FAR
+    start = start or end - _WEEK_MS
+    end = end or start + _WEEK_MS
+    if not start <= end <= start + _WEEK_MS:
+        raise bad("startTime and endTime must be in order and at most 7 days apart")
+    return start, end
 
 
 def new_order(params: Mapping[str, Any]) -> NewOrder:

@@ -13,7 +13,7 @@ from providers.sandbox.bybit.fields import bad, customer, number, text
 from providers.sandbox.values import Order, Refusal, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from decimal import Decimal
 
     from providers.sandbox.account import Account
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from providers.sandbox.wire import Call
 
 _DAY_MS: Final = 86_400_000
-_WEEK_MS: Final = 7 * _DAY_MS
-_FAR: Final = 2**53
+_FILTERS: Final = {"": None, "Order": False, "StopOrder": True, "tpslOrder": True}
 
 
 def create(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
@@ -85,7 +84,12 @@ def cancel_all(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     fields.check_category(call.params)
     wanted = _scope(call)
     engine.book.advance(now_ms)
-    orders = [order for order in customer(call).open.values() if wanted(engine, order.symbol)]
+    kind = _kind(call)
+    orders = [
+        order
+        for order in customer(call).open.values()
+        if wanted(engine, order.symbol) and kind(order)
+    ]
     for order in orders:
         engine.cancel(order, now_ms)
     return {"list": [_ids(order) for order in orders], "success": "1"}
@@ -106,10 +110,11 @@ def realtime(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     source = sorted(
         (account.recent if closed else account.open).values(), key=lambda order: order.sequence
     )
+    kind = _kind(call)
     rows = (
         order
         for order in reversed(source)
-        if order.visible_ms <= now_ms and wanted(engine, order.symbol)
+        if order.visible_ms <= now_ms and wanted(engine, order.symbol) and kind(order)
     )
     return _page(engine, call, rows, limit)
 
@@ -124,8 +129,10 @@ def history(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
         order = _find(engine, call, account, now_ms)
         kept = order is not None and order.state.final and _kept(order, now_ms)
         return _page(engine, call, [order] if order is not None and kept else [], limit)
-    first, last = _span(call, now_ms)
+    first, last = fields.span(call.params, now_ms, bound=not _named(call))
     wanted = _scope(call, needed=False)
+    kind = _kind(call)
+    status = text(call.params, "orderStatus")
     rows = (
         order
         for order in reversed(account.orders.values())
@@ -134,6 +141,8 @@ def history(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
         and order.visible_ms <= now_ms
         and _kept(order, now_ms)
         and wanted(engine, order.symbol)
+        and kind(order)
+        and status in ("", shapes.STATES[order.state])
     )
     return _page(engine, call, rows, limit)
 
@@ -150,7 +159,9 @@ def executions(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
         source = order.fills if order is not None else []
     else:
         source = account.fills
-    first, last = _span(call, now_ms)
+    if text(call.params, "execType") not in ("", "Trade"):
+        source = []  # there is no funding and no liquidation here
+    first, last = fields.span(call.params, now_ms, bound=not _named(call))
     wanted = _scope(call, needed=False)
     rows: list[dict[str, Any]] = []
     cursor = ""
@@ -186,6 +197,12 @@ def _scope(call: Call, *, needed: bool = True) -> _Scope:
     if needed and not (symbol or base or text(call.params, "settleCoin")):
         raise bad("one of symbol, baseCoin and settleCoin is required")
     return _Scope(symbol, base)
+
+
+def _kind(call: Call) -> Callable[[Order], bool]:
+    """Which kind of order a look-up is about: plain, conditional, or (by default) both."""
+    wanted = fields.choice(call.params, "orderFilter", _FILTERS)
+    return lambda order: wanted is None or (order.trigger is not None) is wanted
 
 
 def _ids(order: Order) -> dict[str, Any]:
@@ -234,24 +251,11 @@ def _kept(order: Order, now_ms: int) -> bool:
     return bool(order.filled) or now_ms - order.updated_ms < _DAY_MS
 
 
-def _span(call: Call, now_ms: int) -> tuple[int, int]:
-    """The instants a listing covers: a week at most, the last one by default; ids are not bound."""
-    start = number(call.params, "startTime", 0, 0, _FAR)
-    end = number(call.params, "endTime", 0, 0, _FAR)
-    if not start and not end:
-        return (0 if _named(call) else now_ms - _WEEK_MS), _FAR
-    start = start or end - _WEEK_MS
-    end = end or start + _WEEK_MS
-    if not start <= end <= start + _WEEK_MS:
-        raise bad("startTime and endTime must be in order and at most 7 days apart")
-    return start, end
-
-
 def _cursor(call: Call) -> int:
     """The sequence number to continue below."""
     cursor = text(call.params, "cursor")
     if not cursor:
-        return _FAR
+        return fields.FAR
     head = cursor.partition(":")[0]
     if not (head.isascii() and head.isdigit()):
         raise bad("cursor must be the nextPageCursor of an earlier answer, unchanged")

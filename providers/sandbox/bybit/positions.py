@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from providers.sandbox import settings
+from providers.sandbox.account import Trail
 from providers.sandbox.bybit import fields, shapes
 from providers.sandbox.bybit.fields import bad, customer, number, required, text
 from providers.sandbox.checks import find_instrument
-from providers.sandbox.values import Leg, PositionMode
+from providers.sandbox.values import Leg, MarginMode, PositionMode, Refusal, Refused
 
 if TYPE_CHECKING:
-    from providers.sandbox.account import Account
+    from providers.sandbox.account import Account, Position
     from providers.sandbox.engine import Engine
     from providers.sandbox.wire import Call
 
@@ -94,14 +95,57 @@ def symbol_info(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
 
 
 def trading_stop(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
-    """Set take profit and stop loss of a position."""
+    """Set take profit, stop loss and trailing stop of a position; Partial: of a part of it."""
     fields.check_category(call.params)
     symbol = required(call.params, "symbol")
     find_instrument(engine.market.instruments, symbol)
     account, leg = customer(call), fields.leg(call.params)
+    if "trailingStop" in call.params:
+        _trail(engine, call, account.position(symbol, leg), now_ms)
+        if not {"takeProfit", "stopLoss"} & call.params.keys():
+            return {}
+    if fields.protection(call.params).partial:
+        sizes = (fields.decimal(call.params, "tpSize"), fields.decimal(call.params, "slSize"))
+        wanted = fields.protection(call.params)
+        engine.protect_part(account, symbol, leg, wanted, sizes, now_ms)
+        return {}
     before = account.position(symbol, leg).protection
     engine.protect(account, symbol, leg, fields.protection(call.params, before), now_ms)
     return {}
+
+
+def _trail(engine: Engine, call: Call, position: Position, now_ms: int) -> None:
+    """Set the trailing stop of a position, or (with 0) take it away."""
+    engine.book.advance(now_ms)
+    if not position.size:
+        raise Refused(Refusal.NO_POSITION, f"there is no position on {position.symbol}")
+    distance = fields.decimal(call.params, "trailingStop")
+    active_at = fields.decimal(call.params, "activePrice") or None
+    best = None if active_at else engine.market.last(position.symbol, now_ms)
+    trail = Trail(distance, active_at, best) if distance else None
+    engine.book.guards.trail(customer(call), position, trail, now_ms)
+
+
+def add_margin(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
+    """Put margin into an isolated position; a minus takes it out again."""
+    fields.check_category(call.params)
+    symbol = required(call.params, "symbol")
+    find_instrument(engine.market.instruments, symbol)
+    given = required(call.params, "margin")
+    amount = fields.required_decimal({"margin": given.removeprefix("-")}, "margin")
+    account, leg = customer(call), fields.leg(call.params)
+    engine.book.advance(now_ms)
+    settings.change_margin(
+        account,
+        symbol,
+        leg,
+        -amount if given.startswith("-") else amount,
+        isolated=account.margin_mode is MarginMode.ISOLATED,
+        market=engine.market,
+        now_ms=now_ms,
+    )
+    row = shapes.position(account.position(symbol, leg), account, engine.market, now_ms)
+    return {"category": "linear", **row}
 
 
 def _legs(account: Account, symbol: str, now_ms: int) -> list[Leg]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.sandbox import tape
 from providers.sandbox.bybit import fields, shapes
 from providers.sandbox.bybit.fields import bad, number, required, text
 from providers.sandbox.checks import price_band
@@ -40,7 +41,7 @@ def instruments(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     if status and status not in _LISTINGS:
         raise bad(f"status must be one of {', '.join(_LISTINGS)}")
     if symbol:
-        rows = [_listed(engine, symbol)]
+        rows = [listed(engine, symbol)]
     else:
         wanted = _LISTINGS[status or "Trading"]
         rows = [
@@ -61,14 +62,20 @@ def tickers(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     fields.check_category(call.params)
     symbol = text(call.params, "symbol")
     rows = (
-        [_listed(engine, symbol)]
+        [listed(engine, symbol)]
         if symbol
         else [i for i in engine.market.instruments.values() if i.listing is Listing.TRADING]
     )
     return {
         "category": "linear",
         "list": [
-            shapes.ticker(item, engine.market.prices(item.symbol, now_ms), now_ms) for item in rows
+            shapes.ticker(
+                item,
+                engine.market.prices(item.symbol, now_ms),
+                tape.day(engine.market, item.symbol, now_ms),
+                now_ms,
+            )
+            for item in rows
         ],
     }
 
@@ -76,7 +83,7 @@ def tickers(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
 def price_limit(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     """The highest price a buy and the lowest price a sell may name."""
     symbol = required(call.params, "symbol")
-    item = _listed(engine, symbol)
+    item = listed(engine, symbol)
     lowest, highest = price_band(item, engine.market.last(symbol, now_ms))
     return {
         "symbol": symbol,
@@ -86,7 +93,8 @@ def price_limit(engine: Engine, call: Call, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _listed(engine: Engine, symbol: str) -> Instrument:
+def listed(engine: Engine, symbol: str) -> Instrument:
+    """The contract of that name, whether it trades or not."""
     item = engine.market.instruments.get(symbol)
     if item is None:
         raise Refused(Refusal.UNKNOWN_SYMBOL, f"no contract named {symbol!r} is listed here")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from providers.sandbox import tape
 from providers.sandbox.bybit.codes import CANCEL_TYPES, REJECT_REASONS
 from providers.sandbox.instruments import Instrument, Listing
 from providers.sandbox.values import (
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 IDX: Final = {Leg.NET: 0, Leg.LONG: 1, Leg.SHORT: 2}
 SIDES: Final = {Side.BUY: "Buy", Side.SELL: "Sell"}
-_KINDS: Final = {OrderKind.MARKET: "Market", OrderKind.LIMIT: "Limit"}
+KINDS: Final = {OrderKind.MARKET: "Market", OrderKind.LIMIT: "Limit"}
 _TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: "GTC",
     TimeInForce.IOC: "IOC",
     TimeInForce.FOK: "FOK",
     TimeInForce.POST_ONLY: "PostOnly",
 }
-_STATES: Final = {
+STATES: Final = {
     OrderState.UNTRIGGERED: "Untriggered",
     OrderState.NEW: "New",
     OrderState.PARTIALLY_FILLED: "PartiallyFilled",
@@ -55,14 +56,16 @@ _CREATE_TYPES: Final = {
     Origin.CLIENT: "CreateByUser",
     Origin.TAKE_PROFIT: "CreateByTakeProfit",
     Origin.STOP_LOSS: "CreateByStopLoss",
+    Origin.TRAILING_STOP: "CreateByTrailingStop",
 }
 _STOP_TYPES: Final = {
     Origin.CLIENT: "",
     Origin.TAKE_PROFIT: "TakeProfit",
     Origin.STOP_LOSS: "StopLoss",
+    Origin.TRAILING_STOP: "TrailingStop",
 }
 _CENT: Final = Decimal("0.00000001")
-_FUNDING_MS: Final = 8 * 3_600_000
+FUNDING_RATE: Final = "0.0001"
 
 
 def plain(value: Decimal) -> str:
@@ -113,7 +116,7 @@ def instrument(item: Instrument) -> dict[str, Any]:
             "minNotionalValue": plain(item.min_notional),
         },
         "unifiedMarginTrade": True,
-        "fundingInterval": _FUNDING_MS // 60_000,
+        "fundingInterval": tape.FUNDING_MS // 60_000,
         "copyTrading": "none",
         "upperFundingRate": "0.00375",
         "lowerFundingRate": "-0.00375",
@@ -127,7 +130,12 @@ def instrument(item: Instrument) -> dict[str, Any]:
     }
 
 
-def ticker(item: Instrument, prices: Prices, now_ms: int) -> dict[str, Any]:
+def open_interest(item: Instrument) -> str:
+    """What is held in a contract; made up, and it stands still."""
+    return on_step(item.max_qty, item.step)
+
+
+def ticker(item: Instrument, prices: Prices, day: tape.Candle, now_ms: int) -> dict[str, Any]:
     """One row of tickers; the spread shown is one tick to each side of last."""
     bid = max(prices.last - item.tick, item.tick)
     return {
@@ -135,9 +143,18 @@ def ticker(item: Instrument, prices: Prices, now_ms: int) -> dict[str, Any]:
         "lastPrice": f"{prices.last:f}",
         "indexPrice": f"{prices.mark:f}",
         "markPrice": f"{prices.mark:f}",
-        "fundingRate": "0.0001",
-        "nextFundingTime": str((now_ms // _FUNDING_MS + 1) * _FUNDING_MS),
-        "fundingIntervalHour": str(_FUNDING_MS // 3_600_000),
+        "prevPrice24h": f"{day.open:f}",
+        "price24hPcnt": f"{(prices.last - day.open) / day.open:.6f}",
+        "highPrice24h": f"{max(day.high, prices.last):f}",
+        "lowPrice24h": f"{min(day.low, prices.last):f}",
+        "volume24h": f"{day.volume:f}",
+        "turnover24h": plain(day.turnover),
+        "openInterest": open_interest(item),
+        "openInterestValue": plain(item.max_qty * prices.mark),
+        "fundingRate": FUNDING_RATE,
+        "nextFundingTime": str(tape.next_funding(now_ms)),
+        "fundingIntervalHour": str(tape.FUNDING_MS // 3_600_000),
+        "deliveryTime": "0",
         "bid1Price": f"{bid:f}",
         "bid1Size": f"{item.max_market_qty:f}",
         "ask1Price": f"{prices.last + item.tick:f}",
@@ -161,8 +178,8 @@ def order(item: Order, contract: Instrument) -> dict[str, Any]:
         "side": SIDES[item.side],
         "isLeverage": "",
         "positionIdx": IDX[item.leg],
-        "orderStatus": _STATES[item.state],
-        "createType": _CREATE_TYPES[item.origin],
+        "orderStatus": STATES[item.state],
+        "createType": _made_by(item),
         "cancelType": CANCEL_TYPES[item.end_cause],
         "rejectReason": reason,
         "avgPrice": money(average) if average is not None else "",
@@ -173,21 +190,21 @@ def order(item: Order, contract: Instrument) -> dict[str, Any]:
         "cumExecFee": plain(item.fee),
         "cumFeeDetail": {contract.quote: plain(item.fee)} if item.fills else {},
         "timeInForce": _TIMES_IN_FORCE[item.time_in_force],
-        "orderType": _KINDS[item.kind],
-        "stopOrderType": "Stop" if trigger is not None else _STOP_TYPES[item.origin],
+        "orderType": KINDS[item.kind],
+        "stopOrderType": _stop_type(item),
         "orderIv": "",
         "marketUnit": "",
         "triggerPrice": f"{trigger.price:f}" if trigger is not None else "",
         "triggerDirection": 0 if trigger is None else 1 if trigger.rising else 2,
         "triggerBy": _TRIGGERS[trigger.by] if trigger is not None else "",
         "lastPriceOnCreated": "",
-        "takeProfit": f"{guard.take_profit:f}" if guard.take_profit is not None else "",
-        "stopLoss": f"{guard.stop_loss:f}" if guard.stop_loss is not None else "",
+        "takeProfit": _price(guard.take_profit),
+        "stopLoss": _price(guard.stop_loss),
         "tpTriggerBy": _TRIGGERS[guard.take_profit_by] if guard.take_profit is not None else "",
         "slTriggerBy": _TRIGGERS[guard.stop_loss_by] if guard.stop_loss is not None else "",
-        "tpslMode": "Full" if guard else "",
-        "tpLimitPrice": "",
-        "slLimitPrice": "",
+        "tpslMode": _tpsl_mode(item),
+        "tpLimitPrice": _price(guard.take_profit_limit),
+        "slLimitPrice": _price(guard.stop_loss_limit),
         "reduceOnly": item.reduce_only,
         "closeOnTrigger": False,
         "placeType": "",
@@ -197,6 +214,32 @@ def order(item: Order, contract: Instrument) -> dict[str, Any]:
         "createdTime": str(item.accepted_ms),
         "updatedTime": str(item.updated_ms),
     }
+
+
+def _price(value: Decimal | None) -> str:
+    return "" if value is None else f"{value:f}"
+
+
+def _guards_part(item: Order) -> bool:
+    """Whether an order guards a part of a position: the venue's own, and it waits for a price."""
+    return item.trigger is not None and item.origin is not Origin.CLIENT
+
+
+def _made_by(item: Order) -> str:
+    name = _CREATE_TYPES[item.origin]
+    return name.replace("CreateBy", "CreateByPartial") if _guards_part(item) else name
+
+
+def _stop_type(item: Order) -> str:
+    if _guards_part(item):
+        return f"Partial{_STOP_TYPES[item.origin]}"
+    return "Stop" if item.trigger is not None else _STOP_TYPES[item.origin]
+
+
+def _tpsl_mode(item: Order) -> str:
+    if item.protection.partial or _guards_part(item):
+        return "Partial"
+    return "Full" if item.protection else ""
 
 
 def execution(fill: Fill, parent: Order, contract: Instrument) -> dict[str, Any]:
@@ -210,9 +253,9 @@ def execution(fill: Fill, parent: Order, contract: Instrument) -> dict[str, Any]
         "orderPrice": f"{parent.price if parent.price is not None else parent.limit:f}",
         "orderQty": on_step(parent.qty, step),
         "leavesQty": on_step(fill.leaves, step),
-        "createType": _CREATE_TYPES[parent.origin],
-        "orderType": _KINDS[parent.kind],
-        "stopOrderType": _STOP_TYPES[parent.origin],
+        "createType": _made_by(parent),
+        "orderType": KINDS[parent.kind],
+        "stopOrderType": _stop_type(parent),
         "execFee": plain(fill.fee),
         "execId": fill.fill_id,
         "execPrice": f"{fill.price:f}",
@@ -262,9 +305,9 @@ def position(item: Position, account: Account, market: Market, now_ms: int) -> d
         "positionMM": "0",
         "positionIM": money(held),
         "tpslMode": "Full",
-        "takeProfit": f"{guard.take_profit:f}" if guard.take_profit is not None else "",
-        "stopLoss": f"{guard.stop_loss:f}" if guard.stop_loss is not None else "",
-        "trailingStop": "0",
+        "takeProfit": _price(guard.take_profit),
+        "stopLoss": _price(guard.stop_loss),
+        "trailingStop": plain(item.trail.distance) if item.trail is not None else "0",
         "sessionAvgPrice": "",
         "unrealisedPnl": money(item.profit(mark)) if item.size else "",
         "curRealisedPnl": money(item.realised),

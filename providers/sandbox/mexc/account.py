@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from providers.sandbox.account import Account, Position
 from providers.sandbox.mexc.holdings import Holdings
-from providers.sandbox.values import ZERO, Leg, MarginMode, Order, Side
+from providers.sandbox.values import ZERO, Leg, MarginMode, Order, OrderState, Side
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -86,7 +86,9 @@ class MexcAccount(Account):
             (
                 order.leaves
                 for order in self.open.values()
-                if order.closing and (order.symbol, order.leg, order.side) == (symbol, leg, against)
+                if order.closing
+                and order.state is not OrderState.UNTRIGGERED
+                and (order.symbol, order.leg, order.side) == (symbol, leg, against)
             ),
             ZERO,
         )

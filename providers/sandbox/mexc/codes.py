@@ -57,6 +57,7 @@ class Code(IntEnum):
     NOT_CANCELLABLE = 2041
     DUPLICATE_ID = 2042
     POSITION_DIFFERS = 2043
+    TRIGGER_PRICE = 3004
     PROTECTION = 5003
     MODE_BLOCKED = 7001
     MODE_MISMATCH = 7002
@@ -112,6 +113,7 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     2041: ("订单状态不可撤销", "Order state does not allow a cancel"),
     2042: ("订单号重复", "Duplicate order id"),
     2043: ("订单与仓位不匹配", "Order does not match the position"),
+    3004: ("触发价格错误", "Trigger price error"),
     5003: ("止盈止损价格错误", "Take-profit or stop-loss price error"),
     7001: ("存在仓位或委托,无法切换模式", "Positions or orders block the change of mode"),
     7002: ("持仓模式不匹配", "Position mode mismatch"),
@@ -163,7 +165,7 @@ REFUSALS: Final[dict[Refusal, Code]] = {
     Refusal.TOO_MANY_ORDERS: Code.TOO_MANY_ORDERS,
     Refusal.TOO_MANY_CONDITIONAL: Code.TOO_MANY_ORDERS,
     Refusal.INSUFFICIENT_MARGIN: Code.BALANCE,
-    Refusal.TRIGGER_ILLEGAL: Code.PARAMETER,
+    Refusal.TRIGGER_ILLEGAL: Code.TRIGGER_PRICE,
     Refusal.PROTECTION_ILLEGAL: Code.PROTECTION,
     Refusal.PROTECTION_UNCHANGED: Code.PARAMETER,
     Refusal.NO_POSITION: Code.NO_POSITION,
@@ -178,6 +180,7 @@ REFUSALS: Final[dict[Refusal, Code]] = {
     Refusal.POSITION_MODE_HAS_POSITION: Code.MODE_BLOCKED,
     Refusal.POSITION_MODE_HAS_ORDERS: Code.MODE_BLOCKED,
     Refusal.MARGIN_MODE_UNCHANGED: Code.OPEN_TYPE,
+    Refusal.CROSS_MARGIN: Code.LEVERAGE_OF_CROSS,
     Refusal.MARGIN_MODE_BLOCKED: Code.OPEN_TYPE_CONFLICT,
 }
 """Every refusal has an answer here; a test keeps it so. A sell outside the band answers 2004."""
@@ -194,6 +197,7 @@ ORDER_ERRORS: Final[dict[EndCause, int]] = {
     EndCause.NO_LIQUIDITY: _IOC,
     EndCause.POST_ONLY_WOULD_TAKE: 20,
     EndCause.NOTHING_TO_REDUCE: 3,
+    EndCause.PAIR_TRIGGERED: 8,
     EndCause.REJECTED: _OTHER,
 }
 """The `errorCode` of an order by why it ended; what refines it is in `order_error`."""

@@ -104,7 +104,7 @@ def _contract(
             min_qty=size * unit,
             max_qty=size * max_vol * _LIMIT_TO_MARKET,
             max_market_qty=size * max_vol,
-            min_notional=Decimal(5),
+            min_notional=Decimal(0),  # the list names none; the variant `least_value` sets one
             max_leverage=Decimal(leverage),
             start_price=Decimal(start),
             listing=listing,

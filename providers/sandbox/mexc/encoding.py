@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any, Never
+from typing import Any, Final, Never
 
 import orjson
 
@@ -25,7 +25,7 @@ def decode(raw: bytes) -> Any:  # noqa: ANN401 - JSON
         ValueError: it is no JSON.
     """
     try:
-        return json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
+        return _DECODER.decode(raw.decode())
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -46,3 +46,6 @@ def _number(value: object) -> orjson.Fragment:
 
 def _no_constant(name: str) -> Never:
     raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)

@@ -18,12 +18,14 @@ from providers.sandbox.faults import FaultKind, FaultRule
 from providers.sandbox.limits import Cap, LimitsSetting, Windows
 from providers.sandbox.market import Market
 from providers.sandbox.mexc import desk as switches
-from providers.sandbox.mexc import encoding, gate, routes
+from providers.sandbox.mexc import encoding, gate, routes, spot
 from providers.sandbox.mexc.account import MexcAccount
 from providers.sandbox.mexc.codes import REFUSALS, Code, MexcError, text_of
 from providers.sandbox.mexc.contracts import BY_NAME, CONTRACTS
 from providers.sandbox.mexc.desk import NO_DATA, VARIANTS, Desk
 from providers.sandbox.mexc.fields import ITEMS
+from providers.sandbox.mexc.streams import PATH as EDGE
+from providers.sandbox.mexc.streams import EdgeSession
 from providers.sandbox.rules import DuplicateIds, VenueRules
 from providers.sandbox.values import MarginMode, PositionMode, Refused
 from providers.sandbox.variants import Variants
@@ -32,6 +34,7 @@ from providers.sandbox.wire import Call, Inbound, Reply
 if TYPE_CHECKING:
     from providers.sandbox.account import Account
     from providers.sandbox.mexc.routes import Route
+    from providers.sandbox.streams import Session
     from providers.sandbox.truth import Truth
 
 VENUE: Final = "mexc"
@@ -118,6 +121,8 @@ class MexcFacade:
         """Edge, route, credentials, limit, in this order."""
         if now_ms < self._banned_until_ms:
             return _edge()
+        if call.inbound.path.startswith(spot.PREFIX):
+            return spot.answer(call.inbound, self.engine.account_of, now_ms + call.skew_ms)
         found = routes.find(call.inbound.method, call.inbound.path)
         if found is None:
             reply = self._error(call, Code.PATH_UNKNOWN)
@@ -185,6 +190,10 @@ class MexcFacade:
                 return _text(rule.status or _HTTP_SERVER_ERROR, text)
 
     # -- what control may change -------------------------------------------------------------
+
+    def connect(self, inbound: Inbound) -> Session | None:
+        """The one stream there is."""
+        return EdgeSession(self._desk) if inbound.path == EDGE else None
 
     def set_limits(self, setting: LimitsSetting) -> None:
         """`published`, `off`, or caps by endpoint name; counts and bans start afresh.

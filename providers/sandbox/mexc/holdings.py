@@ -78,6 +78,12 @@ class Holdings:
             (item for item in self._current.values() if item.position_id == position_id), None
         )
 
+    def closed_by(self, account: MexcAccount, order_id: str) -> Holding | None:
+        """The closed holding that an order worked on last."""
+        self.catch_up(account)
+        number = self.of_order.get(order_id)
+        return next((item for item in reversed(self.history) if item.position_id == number), None)
+
     def catch_up(self, account: MexcAccount) -> None:
         """Read the fills that came since the last time."""
         fills = account.fills

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.sandbox.mexc import desk as switches
-from providers.sandbox.mexc import fields, placing
+from providers.sandbox.mexc import fields, placing, plans
 from providers.sandbox.mexc.account import MexcAccount, direction_of
 from providers.sandbox.mexc.codes import REFUSALS, Code, MexcError, text_of
 from providers.sandbox.mexc.contracts import BY_SYMBOL
@@ -133,7 +133,7 @@ def cancel_all(desk: Desk, call: Call, now_ms: int) -> object:
     symbol = fields.contract_named(wanted).instrument.symbol if wanted else ""
     desk.engine.book.advance(now_ms)
     for order in list(customer(call).open.values()):
-        if symbol in ("", order.symbol):
+        if symbol in ("", order.symbol) and not plans.waits(order):
             desk.engine.cancel(order, now_ms)
     return NO_DATA
 
@@ -169,14 +169,6 @@ def reverse(desk: Desk, call: Call, now_ms: int) -> object:
         leg = Leg.LONG if short else Leg.SHORT
     _market(desk, call, account.position(symbol, leg), other, now_ms, opens=True, buys=short)
     return NO_DATA
-
-
-def not_provided(desk: Desk, call: Call, now_ms: int) -> object:
-    """Conditional orders: the sandbox says so instead of pretending."""
-    del desk, now_ms
-    raise MexcError(
-        Code.FEATURE_MAINTENANCE, f"the sandbox has no {call.endpoint}: attach prices to the order"
-    )
 
 
 def _market(

@@ -29,6 +29,7 @@ from providers.sandbox.values import (
     Side,
     TimeInForce,
     Treatment,
+    Trigger,
     TriggerPrice,
 )
 
@@ -63,7 +64,7 @@ _TIMES_IN_FORCE: Final = {
 OPEN_TYPES: Final = {1: MarginMode.ISOLATED, 2: MarginMode.CROSS}
 _HEDGE: Final = 1
 _ONE_WAY: Final = 2
-_TRENDS: Final = {1: TriggerPrice.LAST, 2: TriggerPrice.MARK, 3: TriggerPrice.MARK}
+TRENDS: Final = {1: TriggerPrice.LAST, 2: TriggerPrice.MARK, 3: TriggerPrice.MARK}
 _HIGHEST_ID: Final = 10**18
 _MOST_ONE_WAY: Final = 50
 
@@ -86,7 +87,13 @@ class Wish:
 
 
 def place(
-    desk: Desk, call: Call, params: Mapping[str, Any], now_ms: int, *, duplicates: str = ""
+    desk: Desk,
+    call: Call,
+    params: Mapping[str, Any],
+    now_ms: int,
+    *,
+    duplicates: str = "",
+    trigger: Trigger | None = None,
 ) -> Order:
     """Take an order in.
 
@@ -96,6 +103,7 @@ def place(
         params: the body, or one item of a batch.
         now_ms: the present.
         duplicates: what to do with a repeated id, instead of what the switch says.
+        trigger: what has to happen before the order reaches the book.
 
     Raises:
         MexcError: one of MEXC's own rules or of the engine's says no. Nothing was accepted.
@@ -105,6 +113,8 @@ def place(
     duplicates = duplicates or desk.variants[switches.DUPLICATES]
     desk.engine.book.advance(now_ms)
     wish = read(desk, account, params, now_ms)
+    if trigger is not None:
+        wish = replace(wish, new=replace(wish.new, trigger=trigger))
     new, treatment = wish.new, call.treatment
     twin = account.by_client.get(new.client_order_id) if new.client_order_id else None
     if twin is not None:
@@ -129,6 +139,7 @@ def enter(
         _check_close(account, wish)
     else:
         _check_open(account, wish)
+        _check_value(desk, wish, now_ms)
     key = (new.symbol, wish.direction)
     before = account.leverages.get(key), account.open_types.get(key)
     if not new.reduce_only:
@@ -260,7 +271,7 @@ def _price(
 
 def _protection(params: Mapping[str, Any]) -> Protection:
     def trend(name: str) -> TriggerPrice:
-        return _TRENDS[fields.whole(params, name, 1, (1, 3))]
+        return TRENDS[fields.whole(params, name, 1, (1, 3))]
 
     return Protection(
         take_profit=fields.number(params, "takeProfitPrice") or None,
@@ -317,6 +328,15 @@ def _check_open(account: MexcAccount, wish: Wish) -> None:
             raise MexcError(Code.ORDER_LEVERAGE_DIFFERS, f"order {order.order_id}")
     if not asked.hedge and _open_on(account, new.symbol) >= _MOST_ONE_WAY:
         raise MexcError(Code.TOO_MANY_ORDERS, f"{_MOST_ONE_WAY} a contract in one-way mode")
+
+
+def _check_value(desk: Desk, wish: Wish, now_ms: int) -> None:
+    """An opening order is worth what the contract asks for, where it asks for anything."""
+    least = desk.variants[switches.LEAST_VALUE]
+    new = wish.new
+    price = new.price or desk.engine.market.last(new.symbol, now_ms)
+    if least != "none" and new.qty * price < Decimal(least):
+        raise MexcError(Code.VALUE_BELOW_MIN, f"{new.qty} x {price} is below {least} USDT")
 
 
 def _check_close(account: MexcAccount, wish: Wish) -> None:

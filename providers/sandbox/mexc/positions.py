@@ -50,6 +50,19 @@ def history(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
     return [shapes.closed_position(holding) for holding in rows[page]]
 
 
+def funding_records(desk: Desk, call: Call, now_ms: int) -> dict[str, Any]:
+    """Funding that was paid: none is here."""
+    del desk, now_ms
+    page = fields.page(call.params)
+    return {
+        "pageSize": page.stop - page.start,
+        "totalCount": 0,
+        "totalPage": 0,
+        "currentPage": 1,
+        "resultList": [],
+    }
+
+
 def leverage(desk: Desk, call: Call, now_ms: int) -> list[dict[str, Any]]:
     """Leverage and margin mode of both directions of a contract."""
     del desk, now_ms
@@ -88,6 +101,29 @@ def change_leverage(desk: Desk, call: Call, now_ms: int) -> object:
     if held is not None and account.available(desk.engine.market, now_ms) < 0:
         account.leverages[symbol, direction] = before
         raise MexcError(Code.BALANCE, "the position needs more margin at that leverage")
+    return NO_DATA
+
+
+def change_margin(desk: Desk, call: Call, now_ms: int) -> object:
+    """Put margin into an isolated position (ADD), or take out what was put in (SUB)."""
+    account, params = customer(call), call.params
+    desk.engine.book.advance(now_ms)
+    holding = account.holdings.by_id(account, whole(params, "positionId", None, (1, _FAR)))
+    if holding is None:
+        raise MexcError(Code.NO_POSITION)
+    amount = fields.number(params, "amount")
+    sign = {"ADD": 1, "SUB": -1}.get(fields.text(params, "type"))
+    if not amount or amount < 0 or sign is None:
+        raise MexcError(Code.PARAMETER, "amount must be above zero, type ADD or SUB")
+    settings.change_margin(
+        account,
+        holding.symbol,
+        holding.leg,
+        amount * sign,
+        isolated=holding.open_type is MarginMode.ISOLATED,
+        market=desk.engine.market,
+        now_ms=now_ms,
+    )
     return NO_DATA
 
 

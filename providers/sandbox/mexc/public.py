@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.sandbox import tape
 from providers.sandbox.instruments import Listing
 from providers.sandbox.mexc import fields, shapes
 from providers.sandbox.mexc.contracts import CONTRACTS, Contract
@@ -36,11 +37,22 @@ def ticker(desk: Desk, call: Call, now_ms: int) -> _Row | list[_Row]:
     market = desk.engine.market
 
     def row(item: Contract) -> _Row:
-        return shapes.ticker(item, market.prices(item.instrument.symbol, now_ms), now_ms)
+        return shapes.ticker(
+            item,
+            market.prices(item.instrument.symbol, now_ms),
+            tape.day(market, item.instrument.symbol, now_ms),
+            now_ms,
+        )
 
     if fields.text(call.params, "symbol"):
         return row(fields.contract(call.params))
     return [row(item) for item in CONTRACTS if item.instrument.listing is Listing.TRADING]
+
+
+def currencies(desk: Desk, call: Call, now_ms: int) -> list[str]:
+    """The coins that contracts settle in."""
+    del desk, call, now_ms
+    return ["USDT"]
 
 
 def fair_price(desk: Desk, call: Call, now_ms: int) -> _Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.sandbox.mexc import desk as switches
-from providers.sandbox.mexc import fields, shapes
+from providers.sandbox.mexc import fields, plans, shapes
 from providers.sandbox.mexc.codes import Code, MexcError
 from providers.sandbox.mexc.desk import NO_DATA
 from providers.sandbox.mexc.fields import bad, customer, whole
@@ -83,7 +83,11 @@ def open_orders(desk: Desk, call: Call, now_ms: int) -> _Rows:
     page = fields.page(call.params)
     desk.engine.book.advance(now_ms)
     orders = sorted(account.open.values(), key=lambda order: -order.sequence)
-    rows = [o for o in orders if symbol in ("", o.symbol) and o.visible_ms <= now_ms]
+    rows = [
+        order
+        for order in orders
+        if symbol in ("", order.symbol) and order.visible_ms <= now_ms and not plans.waits(order)
+    ]
     return _shown(call, account, rows[page])
 
 
@@ -100,6 +104,7 @@ def history(desk: Desk, call: Call, now_ms: int) -> object:
         order
         for order in reversed(account.orders.values())
         if shapes.state(order) in states
+        and not plans.waits(order)
         and symbol in ("", order.symbol)
         and first <= order.accepted_ms <= last
         and order.visible_ms <= now_ms

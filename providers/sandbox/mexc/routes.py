@@ -11,7 +11,16 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from providers.sandbox.limits import Cap
-from providers.sandbox.mexc import accounts, orders, positions, public, queries
+from providers.sandbox.mexc import (
+    accounts,
+    charts,
+    orders,
+    plans,
+    positions,
+    public,
+    queries,
+    stops,
+)
 from providers.sandbox.mexc.desk import Desk
 from providers.sandbox.wire import Call
 
@@ -47,10 +56,20 @@ _TABLE: Final[tuple[tuple[str, str, Handler, Cap], ...]] = (
     ("GET", "contract/ticker", public.ticker, _USUAL),
     ("GET", "contract/fair_price/{symbol}", public.fair_price, _USUAL),
     ("GET", "contract/index_price/{symbol}", public.index_price, _USUAL),
+    ("GET", "contract/support_currencies", public.currencies, _USUAL),
+    ("GET", "contract/depth/{symbol}", charts.depth, _USUAL),
+    ("GET", "contract/deals/{symbol}", charts.deals, _USUAL),
+    ("GET", "contract/kline/{symbol}", charts.kline, _USUAL),
+    ("GET", "contract/kline/index_price/{symbol}", charts.mark_kline, _USUAL),
+    ("GET", "contract/kline/fair_price/{symbol}", charts.mark_kline, _USUAL),
+    ("GET", "contract/funding_rate/{symbol}", charts.funding_rate, _USUAL),
+    ("GET", "contract/funding_rate/history", charts.funding_history, _USUAL),
+    ("GET", "private/position/funding_records", positions.funding_records, _USUAL),
     ("GET", "private/position/open_positions", positions.open_positions, _USUAL),
     ("GET", "private/position/list/history_positions", positions.history, _USUAL),
     ("GET", "private/position/leverage", positions.leverage, _USUAL),
     ("POST", "private/position/change_leverage", positions.change_leverage, Cap(10, 10_000)),
+    ("POST", "private/position/change_margin", positions.change_margin, _USUAL),
     ("GET", "private/position/position_mode", positions.position_mode, _USUAL),
     ("POST", "private/position/change_position_mode", positions.change_position_mode, _USUAL),
     ("POST", "private/position/close_all", orders.close_all, _ORDERS),
@@ -76,9 +95,18 @@ _TABLE: Final[tuple[tuple[str, str, Handler, Cap], ...]] = (
     ("GET", "private/account/assets", accounts.assets, _USUAL),
     ("GET", "private/account/asset/{currency}", accounts.asset, _USUAL),
     ("GET", "private/account/tiered_fee_rate/v2", accounts.fee_rate, _USUAL),
-    ("POST", "private/planorder/place", orders.not_provided, _ORDERS),
-    ("POST", "private/planorder/place/v2", orders.not_provided, _ORDERS),
-    ("POST", "private/stoporder/place", orders.not_provided, _RARE),
+    ("POST", "private/planorder/place", plans.place, _ORDERS),
+    ("POST", "private/planorder/place/v2", plans.place, _ORDERS),
+    ("GET", "private/planorder/list/orders", plans.listed, _USUAL),
+    ("POST", "private/planorder/cancel", plans.cancel, _USUAL),
+    ("POST", "private/planorder/cancel_all", plans.cancel_all, _USUAL),
+    ("POST", "private/stoporder/place", stops.place, _RARE),
+    ("GET", "private/stoporder/list/orders", stops.listed, _USUAL),
+    ("GET", "private/stoporder/open_orders", stops.open_ones, _USUAL),
+    ("POST", "private/stoporder/cancel", stops.cancel, _USUAL),
+    ("POST", "private/stoporder/cancel_all", stops.cancel_all, _USUAL),
+    ("POST", "private/stoporder/change_price", stops.change, _USUAL),
+    ("POST", "private/stoporder/change_plan_price", stops.change, _USUAL),
 )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from providers.sandbox.account import Position
     from providers.sandbox.market import Market, Prices
     from providers.sandbox.mexc.holdings import Holding
+    from providers.sandbox.tape import Candle
 
 OPEN_TYPES: Final = {MarginMode.ISOLATED: 1, MarginMode.CROSS: 2}
 POSITION_TYPES: Final = {Leg.LONG: 1, Leg.SHORT: 2}
@@ -57,6 +58,8 @@ _KINDS: Final = {
 _MARKET: Final = 5
 _MONEY: Final = Decimal("0.000000000001")
 _PRICE: Final = Decimal("0.0000000000000001")
+FUNDING_RATE: Final = Decimal("0.0001")
+_RATE: Final = Decimal("0.0001")
 _HOLDING: Final = 1
 _CLOSED: Final = 3
 
@@ -152,7 +155,7 @@ def contract(item: Contract) -> dict[str, Any]:
     }
 
 
-def ticker(item: Contract, prices: Prices, now_ms: int) -> dict[str, Any]:
+def ticker(item: Contract, prices: Prices, day: Candle, now_ms: int) -> dict[str, Any]:
     """One row of contract/ticker; the spread shown is one tick to each side of last."""
     instrument = item.instrument
     return {
@@ -161,16 +164,16 @@ def ticker(item: Contract, prices: Prices, now_ms: int) -> dict[str, Any]:
         "lastPrice": prices.last,
         "bid1": max(prices.last - instrument.tick, instrument.tick),
         "ask1": prices.last + instrument.tick,
-        "volume24": item.max_vol,
-        "amount24": money(item.base(Decimal(item.max_vol)) * prices.last),
+        "volume24": item.vol(day.volume),
+        "amount24": money(day.turnover),
         "holdVol": item.max_vol,
-        "lower24Price": prices.last,
-        "high24Price": prices.last,
-        "riseFallRate": 0,
-        "riseFallValue": 0,
+        "lower24Price": min(day.low, prices.last),
+        "high24Price": max(day.high, prices.last),
+        "riseFallRate": ((prices.last - day.open) / day.open).quantize(_RATE),
+        "riseFallValue": prices.last - day.open,
         "indexPrice": prices.mark,
         "fairPrice": prices.mark,
-        "fundingRate": Decimal("0.0001"),
+        "fundingRate": FUNDING_RATE,
         "maxBidPrice": prices.last * (1 + instrument.band),
         "minAskPrice": prices.last * (1 - instrument.band),
         "timestamp": now_ms,

@@ -3,7 +3,12 @@
 ConsumerError
 ├── BrokerUnavailable      RabbitMQ can't be reached, or did not answer in time
 ├── TopologyMismatch       an exchange or queue exists with other arguments than ours
+├── ConfigRefused          a key or a value that the config store must not hold
 ├── PublishRefused         the broker returned or refused a message: it is stored nowhere
+├── NotifyMisconfigured    NOTIFY_URLS can't be used, or its part is not installed
+├── NotifyFailed           no service took a notice
+├── ExtraMissing           an optional part is not installed
+├── CannotListen           the REST API's address can't be had
 └── MalformedMessage       a body that is no trade message; the text is for its producer
 """
 
@@ -22,8 +27,16 @@ class TopologyMismatch(ConsumerError):  # noqa: N818 - as above
     """The broker has an exchange or queue that is missing or differs from what we need."""
 
 
+class ConfigRefused(ConsumerError):  # noqa: N818 - as above
+    """A key or a value of the config is not what it should be; says what would be right."""
+
+
 class PublishRefused(ConsumerError):  # noqa: N818 - as above
     """A message was not taken by any queue."""
+
+
+class CannotListen(ConsumerError):  # noqa: N818 - as above
+    """The address that the REST API is to listen on is taken, or is none of ours."""
 
 
 class MalformedMessage(ConsumerError):  # noqa: N818 - as above
@@ -38,3 +51,21 @@ class MalformedMessage(ConsumerError):  # noqa: N818 - as above
         self.code = code
         self.request_id = request_id
         super().__init__(message)
+
+
+class NotifyMisconfigured(ConsumerError):  # noqa: N818 - as above
+    """NOTIFY_URLS names something that can't be notified, or apprise is not installed."""
+
+
+class NotifyFailed(ConsumerError):  # noqa: N818 - as above
+    """No service took the notice."""
+
+
+class ExtraMissing(ConsumerError):  # noqa: N818 - as above
+    """What was asked for needs a library that is not installed."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {library}, which is not installed; install it with "
+            f"`pip install 'trade-worker[{extra}]'`"
+        )

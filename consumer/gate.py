@@ -34,6 +34,12 @@ class LedgerGate:
         self._open.set()
         self._shut = asyncio.Event()
         self._prober: asyncio.Task[None] | None = None
+        self._shut_at = 0.0
+
+    @property
+    def shut_for(self) -> float:
+        """Seconds since it was shut; 0 while it is open."""
+        return 0.0 if self.is_open else asyncio.get_running_loop().time() - self._shut_at
 
     @property
     def is_open(self) -> bool:
@@ -45,6 +51,7 @@ class LedgerGate:
         if not self._open.is_set():
             return
         _log.warning("ledger unreachable, trading paused", error=str(error))
+        self._shut_at = asyncio.get_running_loop().time()
         self._open.clear()
         self._shut.set()
         self._prober = asyncio.create_task(self._reopen(), name="ledger-probe")

@@ -11,9 +11,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AmqpDsn, BeforeValidator, Field, model_validator
+from pydantic import AmqpDsn, BeforeValidator, Field, SecretStr, model_validator
 
-from providers.settings import ExchangeSettings
+from consumer.notify_settings import NotifySettings
+from providers.settings import ExchangeSettings, RateLimits
 from storage.settings import StorageSettings
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -66,6 +67,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class Traces(StrEnum):
+    """Where traces go; OTLP takes its address from the variables that OpenTelemetry names."""
+
+    OFF = "off"
+    OTLP = "otlp"
+
+
 class TopologyAtStart(StrEnum):
     """What a starting worker does about the broker's topology."""
 
@@ -96,6 +104,11 @@ class BrokerSettings(StorageSettings):
         description="`apply` declares what is missing at start, `check` refuses to start instead. "
         "Either refuses a queue that differs.",
     )
+    collect_dead_letters: bool = Field(
+        default=True,
+        description="`false` leaves dead letters in their queue, for tools of your own; then "
+        "nothing lists or replays them.",
+    )
     broker_timeout: float = Field(
         10.0, gt=0, le=120, description="Seconds for one request to RabbitMQ."
     )
@@ -119,7 +132,7 @@ class BrokerSettings(StorageSettings):
         return self
 
 
-class Settings(BrokerSettings, ExchangeSettings):
+class Settings(BrokerSettings, ExchangeSettings, NotifySettings):
     """Everything a worker can be told."""
 
     max_batch_size: int = Field(10, ge=1, le=100, description="Most messages in a batch.")
@@ -154,6 +167,22 @@ class Settings(BrokerSettings, ExchangeSettings):
         le=600,
         description="Seconds for which a claim on an order holds without a sign of life.",
     )
+    worker_lease: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        description="Seconds without a sign of life after which a worker counts as gone, and its "
+        "lanes and orders are others'; at least twice SEND_WITHIN is taken. A worker that was "
+        "killed counts as gone at once.",
+    )
+    lane_wait: float = Field(
+        15.0,
+        ge=0,
+        le=600,
+        description="Seconds that a message waits while another worker has its order or its "
+        "(exchange, account, symbol); then it is nacked. One that waits for the ledger goes back "
+        "to the queue after it, for another worker may reach it.",
+    )
     send_within: float = Field(
         5.0,
         gt=0,
@@ -167,14 +196,95 @@ class Settings(BrokerSettings, ExchangeSettings):
         le=300,
         description="Seconds added for slow look-ups before 'not found' counts as 'not there'.",
     )
+
+    @property
+    def slot_wait(self) -> float:
+        """Seconds an order may wait for its request slot."""
+        if self.rate_limits is RateLimits.OFF:
+            return 0.0
+        return min(self.rate_limit_max_wait, self.claim_lease / 2)
+
     drain_timeout: float = Field(
         20.0,
         gt=0,
         le=600,
         description="Seconds that a stopping worker gives to what is in flight.",
     )
+    audit_interval: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="Seconds between looks at each account's open orders for those that are not "
+        "ours; all workers together.",
+    )
+    recent_orders_interval: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds between looks at each account's finished orders, by which more orders "
+        "than intents are seen also where they are filled at once; all workers together.",
+    )
+    equity_interval: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds between looks at each account's equity, for the daily drawdown.",
+    )
     reconcile_interval: float = Field(
         0.25, gt=0, le=60, description="Seconds between looks at orders that are due one."
+    )
+    missing_after: float = Field(
+        3600.0,
+        ge=1,
+        le=7 * 86400,
+        description="Seconds for which an exchange may not show an order that it has taken; then "
+        "the order is QUARANTINED and a person must look.",
+    )
+    traces: Traces = Field(
+        Traces.OFF,
+        description="`otlp` sends traces to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra `otel`.",
+    )
+    observe_interval: float = Field(
+        5.0, gt=0, le=300, description="Seconds between looks at queues and ledger for the metrics."
+    )
+    watchdog_silence: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds with a backlog, room for more and no delivery, after which the worker "
+        "counts as dead.",
+    )
+    watchdog_lag: float = Field(
+        5.0,
+        gt=0,
+        le=300,
+        description="An event loop that runs so many seconds late counts as dead.",
+    )
+    api_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of the REST API; unset, `trade-worker run` serves none and `trade-worker "
+        "api` takes 8780.",
+    )
+    api_host: str = Field("127.0.0.1", description="Address that the REST API listens on.")
+    internal_key_binding: SecretStr | None = Field(
+        None,
+        description="Keys that may execute through the REST API, in `X-Internal-Auth-Key`; several "
+        "separated by spaces or commas, so that one can be changed for another.",
+    )
+    internal_read_key_binding: SecretStr | None = Field(
+        None, description="Keys that may only read through the REST API; several as above."
+    )
+    api_fill_wait: float = Field(
+        10.0,
+        ge=0,
+        le=120,
+        description="Seconds that `POST /process` waits for an order to be finished; then it "
+        "answers 202 with the status.",
+    )
+    api_timeout: float = Field(
+        60.0, gt=0, le=600, description="Seconds after which the REST API gives a request up."
     )
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR."
@@ -182,3 +292,13 @@ class Settings(BrokerSettings, ExchangeSettings):
     log_format: LogFormat = Field(
         LogFormat.AUTO, description="`json`, `console`, or `auto`: console on a terminal."
     )
+
+    @model_validator(mode="after")
+    def _answered_before_given_up(self) -> Self:
+        """Refuse a wait for fills that no request would live to see the end of."""
+        if self.api_fill_wait >= self.api_timeout:
+            raise ValueError(
+                f"API_FILL_WAIT {self.api_fill_wait:g} must be below API_TIMEOUT "
+                f"{self.api_timeout:g}"
+            )
+        return self

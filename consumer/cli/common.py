@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
+import asyncpg
 from pydantic import ValidationError
 
 from consumer.cli.output import ExitCode, fail
@@ -16,26 +15,40 @@ from consumer.errors import (
     PublishRefused,
     TopologyMismatch,
 )
-from consumer.settings import Settings
 from providers.errors import ProviderError
 from storage import migrate, postgres
-from storage.errors import LedgerUnavailable, MigrationError, StorageError
+from storage.errors import ConfigLocked, LedgerUnavailable, MigrationError, StorageError
+from storage.objects.store import ObjectStoreUnavailable
+from storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from pydantic_core import ErrorDetails
 
+    from consumer.settings import Settings
     from storage.postgres import Database
 
+S = TypeVar("S")
 T = TypeVar("T")
 _CONNECT_WITHIN = 5.0  # seconds that a command waits for the database
 
 
 def load_settings() -> Settings:
     """Read the settings from the environment; ends the command if they are wrong."""
+    from consumer.settings import Settings  # noqa: PLC0415 - a kill switch does not wait for it
+
+    return _read(Settings)
+
+
+def load_storage_settings() -> StorageSettings:
+    """Read only what leads to the database: nothing else that is wrong is in the way."""
+    return _read(StorageSettings)
+
+
+def _read(settings: Callable[[], S]) -> S:
     try:
-        return Settings()
+        return settings()
     except ValidationError as error:
         faults = "; ".join(
             _fault(item)
@@ -57,10 +70,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)
+    except ConfigLocked as error:
+        fail(str(error), ExitCode.UNREACHABLE)
     except LedgerUnavailable as error:
         fail(f"{error}; is DATABASE_URL right?", ExitCode.UNREACHABLE)
     except BrokerUnavailable as error:
         fail(f"{error}; is AMQP_URL right?", ExitCode.UNREACHABLE)
+    except ObjectStoreUnavailable as error:
+        fail(f"{error}; is OBJECT_STORE_URL right?", ExitCode.UNREACHABLE)
     except (MigrationError, TopologyMismatch, PublishRefused) as error:
         fail(str(error), ExitCode.FAILED)
     except (ConsumerError, StorageError, ProviderError) as error:
@@ -70,9 +87,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_with_database(
-    settings: Settings, work: Callable[[Database], Awaitable[T]], *, check: bool = True
+    settings: StorageSettings, work: Callable[[Database], Awaitable[T]], *, check: bool = True
 ) -> T:
-    """Run a coroutine with the database of the settings, migrated as this version needs it."""
+    """Run a coroutine with the database of the settings, migrated as this version needs it.
+
+    Args:
+        settings: where the database is.
+        work: what to run.
+        check: False takes the database as it is, for what has to work during an upgrade too; what
+            is missing is said if the work fails for it.
+    """
 
     async def connected() -> T:
         database = await postgres.connect(settings, give_up_after=_CONNECT_WITHIN)
@@ -80,18 +104,13 @@ def run_with_database(
             if check:
                 await migrate.check(database)
             return await work(database)
+        except asyncpg.SyntaxOrAccessError:  # no such table, no such column, no such right
+            await migrate.check(database)
+            raise
         finally:
             await database.aclose()
 
     return run(connected())
-
-
-def quiet_logs() -> None:
-    """Keep a command's standard output for its answer: warnings go to standard error."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(30),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

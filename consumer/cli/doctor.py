@@ -15,15 +15,17 @@ from providers.registry import load_providers
 from providers.router import ExchangeRouter
 from providers.symbols import normalise
 
-_HELP = """Check each exchange: reachable, clock, key, account, right to trade.
+_HELP = """Check each exchange: reachable, clock, key and its rights, account, order endpoint.
 
-Places no order. Exit 1 if a check failed; an exchange without credentials is only told.
+Trades nothing. Exit 1 if a check failed; an exchange without credentials is only told. A key that
+can withdraw is a danger, shown in red. For MEXC it prints what lets opening orders through.
 
 Example: trade-worker doctor --exchange bybit
 """
 _COLOUR = {
     Verdict.OK: "green",
     Verdict.WARNING: "yellow",
+    Verdict.DANGER: "bold red",
     Verdict.FAILED: "red",
     Verdict.SKIPPED: "dim",
 }

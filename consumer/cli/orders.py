@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consumer.cli import upkeep
 from consumer.cli.common import load_settings, run_with_database
-from consumer.cli.output import ExitCode, fail, out, print_json, print_table, short_time
+from consumer.cli.output import (
+    ExitCode,
+    counted,
+    fail,
+    out,
+    print_json,
+    print_table,
+    short_time,
+)
+from consumer.documents import order_document, plain_number
 from consumer.settings import parse_delay
 from providers.symbols import normalise
+from storage.fills import get_fills, list_positions
 from storage.orders import (
     OrderEvent,
     OrderFilter,
@@ -23,9 +34,14 @@ from storage.orders import (
 from storage.states import OrderState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from providers.orders import Fill
+    from storage.fills import KeptPosition
     from storage.postgres import Database
 
 app = typer.Typer(help="List and show orders in the ledger.", no_args_is_help=True)
+upkeep.register(app)
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -70,7 +86,8 @@ def list_(
             for row in rows
         ),
     )  # fmt: skip
-    out.print(f"{len(rows)} orders" + (f" (the first {limit})" if len(rows) == limit else ""))
+    first = f" (the first {limit})" if len(rows) == limit else ""
+    out.print(counted(len(rows), "order") + first)
 
 
 @app.command("show")
@@ -84,19 +101,35 @@ def show(
     Example: trade-worker orders show c7f1b1de-2f5e-4a4e-8f0e-1b9d4f6b2a10
     """
 
-    async def work(database: Database) -> tuple[OrderRow, list[OrderEvent]] | None:
+    async def work(
+        database: Database,
+    ) -> tuple[OrderRow, Sequence[OrderEvent], Sequence[Fill]] | None:
         row = await get_order(database, request_id)
-        return (row, list(await get_events(database, request_id))) if row is not None else None
+        if row is None:
+            return None
+        return row, await get_events(database, request_id), await get_fills(database, request_id)
 
     found = run_with_database(load_settings(), work)
     if found is None:
         fail(f"no order has the request id {request_id!r}", ExitCode.NOT_FOUND)
-    row, events = found
+    row, events, fills = found
     if as_json:
-        print_json({**order_document(row), "events": [asdict(event) for event in events]})
+        print_json(
+            {
+                **order_document(row),
+                "fills": [_fill_document(fill) for fill in fills],
+                "events": [asdict(event) for event in events],
+            }
+        )
         return
     document = order_document(row)
     print_table(("FIELD", "VALUE"), ((k, v) for k, v in document.items() if v is not None))
+    if fills:
+        out.print()
+        print_table(
+            ("FILL", "PRICE", "QUANTITY", "FEE", "CURRENCY", "MAKER", "AT"),
+            (tuple(_fill_document(fill).values()) for fill in fills),
+        )
     out.print()
     print_table(
         ("AT", "STATE", "ATTEMPT", "CODE", "MESSAGE"),
@@ -107,55 +140,58 @@ def show(
     )
 
 
-def order_document(row: OrderRow) -> dict[str, object]:
-    """Give an order as JSON shows it: camelCase, the columns that people and scripts want."""
+@app.command("positions")
+def positions(*, as_json: _Json = False) -> None:
+    """Show the positions as the exchanges showed them after the last fills.
+
+    Example: trade-worker orders positions --json
+    """
+
+    async def work(database: Database) -> Sequence[KeptPosition]:
+        return await list_positions(database)
+
+    documents = [
+        {
+            "exchange": one.exchange,
+            "account": one.account,
+            "symbol": one.position.symbol,
+            "leg": one.position.side,
+            "quantity": plain_number(one.position.quantity),
+            "entryPrice": plain_number(one.position.entry_price),
+            "leverage": plain_number(one.position.leverage),
+            "readAt": one.read_at,
+        }
+        for one in run_with_database(load_settings(), work)
+    ]
+    if as_json:
+        print_json(documents)
+        return
+    print_table(
+        ("EXCHANGE", "ACCOUNT", "SYMBOL", "LEG", "QUANTITY", "ENTRY PRICE", "LEVERAGE", "READ AT"),
+        (tuple(document.values()) for document in documents),
+    )
+
+
+def _fill_document(fill: Fill) -> dict[str, object]:
     return {
-        "requestId": row.request_id,
-        "state": row.state,
-        "code": row.code,
-        "message": row.message,
-        "exchange": row.exchange,
-        "account": row.account,
-        "symbol": row.symbol,
-        "action": row.action,
-        "requested": row.payload,
-        "side": row.side,
-        "orderType": row.order_type,
-        "quantity": _text(row.order_quantity),
-        "price": _text(row.order_price),
-        "reduceOnly": row.reduce_only,
-        "clientOrderId": row.client_order_id,
-        "exchangeOrderId": row.exchange_order_id,
-        "filledQuantity": _text(row.filled_quantity),
-        "averagePrice": _text(row.average_price),
-        "fee": _text(row.fee),
-        "feeCurrency": row.fee_currency,
-        "attempts": row.attempts,
-        "sends": row.sends,
-        "queuedAt": row.queued_at,
-        "receivedAt": row.received_at,
-        "sentAt": row.sent_at,
-        "finishedAt": row.finished_at,
-        "deadLetteredAt": row.dead_lettered_at,
-        "secondsToWire": row.wire_seconds,
+        "fillId": fill.fill_id,
+        "price": plain_number(fill.price),
+        "quantity": plain_number(fill.quantity),
+        "fee": plain_number(fill.fee),
+        "feeCurrency": fill.fee_currency,
+        "maker": fill.maker,
+        "executedAt": fill.executed_at,
     }
 
 
 def quantity_of(row: OrderRow) -> str:
     """Give the quantity that was filled, else sent, else asked for."""
-    return _text(row.filled_quantity or row.order_quantity or row.quantity) or ""
+    return plain_number(row.filled_quantity or row.order_quantity or row.quantity) or ""
 
 
 def price_of(row: OrderRow) -> str | None:
     """Give the average price of the fills, else the limit price."""
-    return _text(row.average_price or row.order_price)
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain_number(row.average_price or row.order_price)
 
 
 def _span(text: str) -> timedelta:

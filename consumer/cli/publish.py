@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from consumer.cli.common import load_settings, run
 from consumer.cli.output import ExitCode, err, fail, out, print_json
-from consumer.decoding import decode, parse_object
+from consumer.contract.decoding import decode, parse_object
 from consumer.errors import MalformedMessage
-from consumer.publisher import Publisher
-from consumer.topology import Topology
+from consumer.queue.publisher import Publisher
+from consumer.queue.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,38 +1,42 @@
-"""`trade-worker sandbox`: serve the sandbox exchange, and tell a running one to misbehave."""
+"""`trade-worker sandbox`: serve the sandbox exchange, and measure how fast it is.
+
+What is told to a running one is in `sandbox_controls.py` and `sandbox_faults.py`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
 
-from consumer.cli.common import run
+from consumer.cli import sandbox_controls, sandbox_faults
 from consumer.cli.output import ExitCode, fail, out, print_json, print_table
-from providers.sandbox.client import SandboxControl, SandboxControlError
-from providers.sandbox.faults import FaultKind
+from providers.sandbox import load
 from providers.sandbox.server import DEFAULT_PORT, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from providers.sandbox.server import RunningSandbox
 
 app = typer.Typer(
     help="""Serve a sandbox exchange on loopback, until SIGINT or SIGTERM.
 
     It checks signatures, timestamps, filters, margin and rate limits as the exchange does, keeps
-    positions, moves prices from a seed, and can be told to fail.
+    positions, moves prices from a seed, and tells over WebSockets what happens. `fault` makes it
+    fail, `switch` turns what an exchange does one way or another.
 
     Example: trade-worker sandbox --port 8790 --json
     """,
 )
-fault = typer.Typer(help="Tell a running sandbox to misbehave.", no_args_is_help=True)
-app.add_typer(fault, name="fault")
+app.add_typer(sandbox_faults.app, name="fault")
+app.command("switch")(sandbox_controls.switch)
+app.command("clock")(sandbox_controls.clock)
+app.command("price")(sandbox_controls.price)
+app.command("limits")(sandbox_controls.limits)
+app.command("truth")(sandbox_controls.truth)
+app.command("streams")(sandbox_controls.streams)
+app.command("reset")(sandbox_controls.reset)
 
-_Url = Annotated[
-    str, typer.Option("--url", envvar="SANDBOX_URL", help="The sandbox: scheme, host, port.")
-]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 # What a worker reads to trade on the sandbox in place of each exchange.
 _VARIABLES = {
@@ -52,7 +56,6 @@ _VARIABLES = {
         "secret": "MEXC_SECRET_BINDING",
     },
 }
-_DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 @app.callback(invoke_without_command=True)
@@ -77,6 +80,7 @@ def _serve(
         venues = {
             venue: {
                 "base_url": running.base_url(venue),
+                "stream_url": running.base_url(venue).replace("http", "ws", 1),
                 "key": running.key(venue),
                 "secret": running.secret(venue),
             }
@@ -101,86 +105,44 @@ def _serve(
         fail(f"can't listen on {host}:{port}: {error.strerror}", ExitCode.FAILED)
 
 
-@fault.command("add")
-def fault_add(  # noqa: PLR0913 - each is an option of the command
-    kind: Annotated[FaultKind, typer.Argument(help="What goes wrong.")],
+@app.command("bench")
+def bench(
     *,
-    url: _Url = _DEFAULT_URL,
-    venue: Annotated[str, typer.Option(help="Only this exchange.")] = "",
-    endpoint: Annotated[str, typer.Option(help="Only this endpoint, such as order/create.")] = "",
-    symbol: Annotated[str, typer.Option(help="Only this symbol.")] = "",
-    client_order_id: Annotated[str, typer.Option(help="Only client order ids that begin so.")] = "",
-    count: Annotated[
-        int | None, typer.Option(min=1, help="How many requests; default: all.")
-    ] = None,
-    after: Annotated[int, typer.Option(min=0, help="Let so many pass first.")] = 0,
-    ms: Annotated[int, typer.Option(help="Milliseconds, for delays, bans, hiding, skew.")] = 0,
-    status: Annotated[int | None, typer.Option(help="HTTP status of an error.")] = None,
-    code: Annotated[str, typer.Option(help="The exchange's code of an answer.")] = "",
-    execute: Annotated[
-        bool, typer.Option("--execute", help="Process the request all the same.")
-    ] = False,
+    exchange: Annotated[str, typer.Option(help="Only this exchange; default: each in turn.")] = "",
+    orders: Annotated[int, typer.Option(min=1000, help="Orders to place on each.")] = 20_000,
+    connections: Annotated[int, typer.Option(min=1, max=256, help="At a time.")] = 8,
+    as_json: _Json = False,
 ) -> None:
-    """Add a fault; prints its number.
+    """Measure how many orders a second the sandbox takes.
 
-    Example: trade-worker sandbox fault add drop_after --endpoint order/create --count 1
+    Starts a sandbox in a process of its own, without limits, places signed market orders, and
+    checks in its truth that each was accepted once and filled. Wants a machine that is otherwise
+    idle: SERVER CPU, the processor time of the sandbox for one order, is the steadier figure.
+
+    Example: trade-worker sandbox bench --exchange mexc
     """
-    values: dict[str, Any] = {
-        "venue": venue,
-        "endpoint": endpoint,
-        "symbol": symbol,
-        "client_order_id_prefix": client_order_id,
-        "after": after,
-        "ms": ms,
-        "code": code,
-        "execute": execute,
-    }
-    if count is not None:
-        values["count"] = count
-    if status is not None:
-        values["status"] = status
-    number = _with_control(url, lambda control: control.add_fault(kind, **values))
-    out.print(f"fault {number}: {kind}")
-
-
-@fault.command("list")
-def fault_list(*, url: _Url = _DEFAULT_URL, as_json: _Json = False) -> None:
-    """List the faults in force and how often each struck.
-
-    Example: trade-worker sandbox fault list
-    """
-    report = _with_control(url, lambda control: control.faults())
+    if exchange and exchange not in load.VENUES:
+        fail(f"{exchange!r} is none of {', '.join(load.VENUES)}", ExitCode.NOT_FOUND)
+    figures = []
+    for venue in (exchange,) if exchange else load.VENUES:
+        try:
+            figures.append(load.measure(venue, orders=orders, connections=connections))
+        except (load.OrderRefused, OSError) as error:
+            fail(f"{venue}: {error}", ExitCode.FAILED)
     if as_json:
-        print_json(report)
+        print_json([asdict(one) for one in figures])
         return
-    rules = report["rules"]
     print_table(
-        ("ID", "KIND", "MATCHED", "INJECTED"),
+        ("EXCHANGE", "ORDERS", "ORDERS/S", "MEDIAN", "P99", "SERVER CPU"),
         (
-            (rule.get("id"), rule.get("kind"), rule.get("matched"), rule.get("injected"))
-            for rule in rules
+            (
+                one.venue,
+                one.orders,
+                f"{one.orders_per_second:.0f}",
+                f"{one.median_ms:.2f} ms",
+                f"{one.p99_ms:.2f} ms",
+                None if one.server_us is None else f"{one.server_us:.0f} us",
+            )
+            for one in figures
         ),
     )
-
-
-@fault.command("clear")
-def fault_clear(*, url: _Url = _DEFAULT_URL) -> None:
-    """Take all faults out of force.
-
-    Example: trade-worker sandbox fault clear
-    """
-    _with_control(url, lambda control: control.clear_faults())
-    out.print("no fault is in force")
-
-
-def _with_control(url: str, work: Callable[[SandboxControl], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
-    async def call() -> Any:  # noqa: ANN401 - JSON
-        async with SandboxControl(url) as control:
-            return await work(control)
-
-    try:
-        return run(call())
-    except SandboxControlError as error:
-        fail(str(error), ExitCode.FAILED)
-    except httpx.HTTPError as error:
-        fail(f"no sandbox answers at {url}: {error}", ExitCode.UNREACHABLE)

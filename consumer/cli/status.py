@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from consumer import broker
-from consumer.broker import UNAVAILABLE
 from consumer.cli.common import load_settings, run
-from consumer.cli.output import ExitCode, out, print_json, print_table
+from consumer.cli.output import ExitCode, out, print_json, print_table, short_time
+from consumer.documents import LEFT
 from consumer.errors import BrokerUnavailable
-from consumer.topology import Topology
+from consumer.queue import broker
+from consumer.queue.broker import UNAVAILABLE
+from consumer.queue.topology import Topology
 from providers.registry import load_providers
 from providers.router import ExchangeRouter
 from storage import migrate, postgres
+from storage.dead_letters import LetterFilter, count_letters
 from storage.errors import StorageError
+from storage.foreign import list_foreign
 from storage.orders import count_by_state
+from storage.watching import outbox
+from storage.workers import alive
 
 if TYPE_CHECKING:
     from consumer.settings import Settings
 
-_HELP = """Show queue depths, orders by state and the exchanges that are configured.
+_HELP = """Show queue depths, orders by state, workers, what waits, and the configured exchanges.
 
 Exit 3 if RabbitMQ or PostgreSQL can't be reached.
 
@@ -48,8 +53,8 @@ def register(app: typer.Typer) -> None:
 
 
 async def _report(settings: Settings) -> dict[str, object]:
-    (broker_state, queues), (ledger_state, orders) = await asyncio.gather(
-        queue_depths(settings), _orders(settings)
+    (broker_state, queues), (ledger_state, ledger) = await asyncio.gather(
+        queue_depths(settings), _ledger(settings)
     )
     router = ExchangeRouter(load_providers(), settings)
     configured = set(router.configured)
@@ -57,7 +62,11 @@ async def _report(settings: Settings) -> dict[str, object]:
         "broker": broker_state,
         "ledger": ledger_state,
         "queues": queues,
-        "orders": orders,
+        "orders": ledger.get("orders", {}),
+        "workers": ledger.get("workers", []),
+        "foreignOrders": ledger.get("foreignOrders", 0),
+        "deadLetters": ledger.get("deadLetters", 0),
+        "outbox": ledger.get("outbox", {}),
         "exchanges": {
             name: "configured" if name in configured else "not configured" for name in router.names
         },
@@ -89,16 +98,38 @@ async def queue_depths(settings: Settings) -> tuple[str, dict[str, dict[str, int
     return "ok", depths
 
 
-async def _orders(settings: Settings) -> tuple[str, dict[str, int]]:
+async def _ledger(settings: Settings) -> tuple[str, dict[str, object]]:
     try:
         database = await postgres.connect(settings, give_up_after=3)
         try:
             await migrate.check(database)
-            return "ok", dict((await count_by_state(database)).items())
+            return "ok", {
+                "orders": dict((await count_by_state(database)).items()),
+                "workers": [
+                    {"owner": row.owner, "startedAt": row.started_at, "gated": row.gated}
+                    for row in await alive(database)
+                ],
+                "foreignOrders": len(await list_foreign(database)),
+                "deadLetters": sum(
+                    one.count for one in await count_letters(database, LetterFilter(states=LEFT))
+                ),
+                "outbox": {one.kind: one.rows for one in await outbox(database)},
+            }
         finally:
             await database.aclose()
     except StorageError as error:
         return str(error), {}
+
+
+def _waiting(report: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """List what somebody or something is yet to see to."""
+    rows = report["outbox"]
+    return [
+        ("dead letters", report["deadLetters"], "trade-worker dlq groups"),
+        ("foreign orders", report["foreignOrders"], "trade-worker orders foreign"),
+        ("reports to upload", rows.get("report", 0), "OBJECT_STORE_URL"),
+        ("notifications to send", rows.get("notification", 0), "trade-worker notify test"),
+    ]
 
 
 def _show(report: dict[str, object]) -> None:
@@ -120,6 +151,24 @@ def _show(report: dict[str, object]) -> None:
     if isinstance(orders, dict):
         out.print()
         print_table(("STATE", "ORDERS"), sorted(orders.items()))
+    workers = report["workers"]
+    if isinstance(workers, list) and workers:
+        out.print()
+        print_table(
+            ("WORKER", "STARTED", "DOES NOT OPEN YET ON"),
+            (
+                (
+                    worker["owner"],
+                    short_time(worker["startedAt"]),
+                    "; ".join(f"{name}: {why}" for name, why in worker["gated"].items()),
+                )
+                for worker in workers
+            ),
+        )
+    waits = [row for row in _waiting(report) if row[1]]
+    if waits:
+        out.print()
+        print_table(("WHAT WAITS", "HOW MANY", "SEE"), waits)
     exchanges = report["exchanges"]
     if isinstance(exchanges, dict):
         out.print()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer import broker, declare
 from consumer.cli.common import load_settings, run
 from consumer.cli.output import ExitCode, err, out, print_json
-from consumer.topology import Topology, draw
+from consumer.queue import broker, declare
+from consumer.queue.topology import Topology, draw
 from storage import migrate, postgres
 from storage.errors import StorageError
 from storage.ladders import remember_ladder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer import logs
 from consumer.assembly import run_worker
 from consumer.cli.common import load_settings, run
+from consumer.telling import logs
+from consumer.telling.redaction import Scrubber, secrets_of
+
+if TYPE_CHECKING:
+    from consumer.settings import Settings
 
 _RUN_HELP = """Run the worker until SIGTERM or SIGINT.
 
@@ -31,5 +35,15 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         settings = load_settings()
-        logs.configure(settings.log_level, settings.log_format, replica=str(os.getpid()))
+        log_as(settings)
         run(run_worker(settings, apply_migrations=migrate))
+
+
+def log_as(settings: Settings) -> None:
+    """Set the daemon's own logging up."""
+    logs.configure(
+        settings.log_level,
+        settings.log_format,
+        replica=str(os.getpid()),
+        scrub=Scrubber(secrets_of(settings)),
+    )

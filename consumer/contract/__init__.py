@@ -1,0 +1,1 @@
+"""The message: its model, reading it strictly, and the contract as documents."""

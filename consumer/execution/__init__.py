@@ -1,0 +1,1 @@
+"""One message's way to the exchange, and following its order to the end."""

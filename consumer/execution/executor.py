@@ -1,0 +1,478 @@
+"""One message's way: claim, resolve, check, prepare, commit the intent, place, record.
+
+Returns an `Outcome`; settles nothing itself. The order of the steps is the promise: an intent is
+committed before a byte leaves, and a message is settled only after what became of it is in the
+ledger. An order of unknown outcome is never sent again before the exchange was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from consumer.controls.limits import exceeded
+from consumer.controls.permission import Denial
+from consumer.controls.weighing import Weighed, weigh
+from consumer.execution.claimed import ClaimedOrder, Recorder
+from consumer.execution.meaning import (
+    CACHE_IN_DOUBT,
+    confirm_after,
+    details_of_placement,
+    outcome_of_placement,
+    outcome_of_row,
+    reason_to_wait,
+    state_after,
+)
+from consumer.execution.resolver import Resolver
+from consumer.outcome import Outcome, OutcomeKind
+from consumer.watching.measuring import count_order
+from consumer.watching.trail import Stage, left, taken, timed
+from providers.errors import (
+    ExchangeError,
+    ExchangeUnavailable,
+    NotConfigured,
+    NothingToClose,
+    ProviderError,
+    RequestRefused,
+    UnknownExchange,
+)
+from providers.exchange import ReadsMany, TellsLoad
+from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from storage.errors import ClaimLost, LedgerUnavailable, LimitExceeded
+from storage.identity import client_order_id, fingerprint
+from storage.ledger import Busy, Claimed, Conflict, Intent, Lane, NewOrder, Settled
+from storage.states import OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from consumer.contract.message import TradeMessage
+    from consumer.controls.controls import Controls
+    from consumer.execution.start_gate import StartGate
+    from consumer.gate import LedgerGate
+    from consumer.settings import Settings
+    from providers.clock import Clock
+    from providers.exchange import ExchangeClient
+    from providers.orders import PreparedOrder
+    from providers.outcomes import Permit
+    from providers.router import ExchangeRouter
+    from storage.ledger import Claim, Ledger
+
+_log = structlog.get_logger(__name__)
+_ASK_FIRST = 0.01  # seconds until the first second try; each later one waits twice as long
+_ASK_AGAIN = 0.05  # at most, until an order, or its lane, is asked for again
+BUSY = "BUSY"
+ACCOUNT_GATED = "ACCOUNT_GATED"
+NOT_BEGUN = frozenset({BUSY, ACCOUNT_GATED})  # reasons with which nothing was touched
+
+
+@dataclass(slots=True)
+class _Job:
+    """A claimed order with the message that wants it, and where it is to go."""
+
+    message: TradeMessage
+    order: ClaimedOrder
+    exchange: str
+    attempt: int
+
+
+class Executor:
+    """Turns messages into outcomes; one for a process, used by many tasks at once."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        router: ExchangeRouter,
+        settings: Settings,
+        gate: LedgerGate,
+        clock: Clock,
+        controls: Controls,
+        start_gate: StartGate | None = None,
+    ) -> None:
+        self._controls = controls
+        self._ledger = ledger
+        self._router = router
+        self._settings = settings
+        self._clock = clock
+        self._start_gate = start_gate
+        self._hurry = asyncio.Event()
+        self._recorder = Recorder(ledger, gate)
+        self._resolver = Resolver(router, self._recorder, clock, settings.absence_margin)
+        # The latest moment a request may be signed, counted from the start of the intent's
+        # commit: `place` may wait for a connection, meet a clock error and sign once more.
+        self._sign_within = timedelta(
+            seconds=settings.send_within
+            + 2 * (settings.exchange_connect_timeout + settings.exchange_request_timeout)
+            + 2 * settings.slot_wait  # a slot that was missed, and one for the second signature
+        )
+
+    def hurry(self) -> None:
+        """Wait for no other worker from now on: this one is to end."""
+        self._hurry.set()
+
+    async def execute(
+        self,
+        message: TradeMessage,
+        *,
+        attempt: int,
+        received_at: datetime,
+        more: Callable[[], bool] = lambda: False,
+        exchange: str | None = None,
+    ) -> Outcome:
+        """Work on one message until something durable can be said about it.
+
+        Args:
+            message: what is wanted.
+            attempt: which try this is, from 1.
+            received_at: when the message reached us.
+            more: tells whether more messages for the same lane wait here.
+            exchange: where to send it, if that was decided with its lane; else it is now. An
+                order that may be at another exchange is asked about there first.
+
+        Raises:
+            LedgerUnavailable: nothing was sent by this call; call again when the ledger is back,
+                or the config store.
+        """
+        if not self._controls.live.fresh:
+            raise self._controls.live.unbelievable()
+        if exchange is None:
+            exchange = self._controls.route(message)
+        new = new_order(message, exchange, received_at)
+        if message.action.opens and not await self._may_open(exchange, message.account):
+            why = f"orders of unknown outcome at {exchange} are not looked at yet"
+            return Outcome(
+                OutcomeKind.RETRY, ACCOUNT_GATED, why, None, None, message.request_id, exchange
+            )
+        try:
+            outcome = await self._claim_and_work(new, message, attempt, more)
+        finally:
+            if not more():
+                # Whatever happened: a lane that nobody works on here is for the others.
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._ledger.leave_lane(Lane(exchange, message.account, message.symbol))
+        return replace(outcome, request_id=message.request_id)
+
+    async def _claim_and_work(
+        self, new: NewOrder, message: TradeMessage, attempt: int, more: Callable[[], bool]
+    ) -> Outcome:
+        with timed(Stage.CLAIM):
+            claim = await self._claim(new)
+        match claim:
+            case Claimed():
+                order = ClaimedOrder.of(claim, self._clock, more)
+                outcome = await self._work(_Job(message, order, new.exchange, attempt))
+            case Settled(row):
+                outcome = outcome_of_row(row)
+            case Conflict(row):
+                outcome = Outcome(
+                    OutcomeKind.REFUSED,
+                    "DUPLICATE_REQUEST",
+                    f"requestId {row.request_id} was used for another trade at "
+                    f"{row.received_at.isoformat()}; a new trade needs a new requestId",
+                )
+            case Busy(row):
+                outcome = Outcome(
+                    OutcomeKind.RETRY,
+                    BUSY,
+                    f"another worker is on this order, or on {new.exchange} {new.symbol}",
+                    row.state if row is not None else None,
+                    row,
+                )
+        return outcome
+
+    async def _may_open(self, exchange: str, account: str) -> bool:
+        """Wait a little for the start gate of an account."""
+        gate = self._start_gate
+        if gate is None or gate.is_open(exchange, account):
+            return True
+        deadline = self._clock.monotonic() + self._settings.lane_wait
+        while self._clock.monotonic() < deadline and not self._hurry.is_set():
+            await self._pause()
+            if gate.is_open(exchange, account):
+                return True
+        return False
+
+    async def _claim(self, new: NewOrder) -> Claim:
+        """Claim an order; one that another worker has, or whose lane it has, is waited for."""
+        deadline = self._clock.monotonic() + self._settings.lane_wait
+        pause = _ASK_FIRST
+        while True:
+            claim = await self._ledger.claim(new)
+            patient = self._clock.monotonic() < deadline and not self._hurry.is_set()
+            if not isinstance(claim, Busy) or not patient:
+                return claim
+            await self._pause(pause)
+            pause = min(pause * 2, _ASK_AGAIN)
+
+    async def _pause(self, seconds: float = _ASK_AGAIN) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+
+    async def _work(self, job: _Job) -> Outcome:
+        try:
+            if job.order.state is OrderState.SENDING:
+                await self._resolver.mark_interrupted(job.order)
+            if job.order.state is OrderState.UNKNOWN:
+                resolved = await self._resolver.resolve(job.order)
+                if resolved is not None:
+                    return resolved
+            return await self._send(job)
+        except ClaimLost as lost:
+            return Outcome(OutcomeKind.RETRY, "CLAIM_LOST", str(lost), job.order.state)
+
+    async def _send(self, job: _Job) -> Outcome:
+        denial = self._denial(job)
+        if denial is not None:
+            return await self._deny(job, denial)
+        ready = await self._prepare(job)
+        if isinstance(ready, Outcome):
+            return ready
+        if isinstance(ready, Denial):
+            return await self._deny(job, ready)
+        denial = self._denial(job)  # once more, for preparing takes time, and a slot may too
+        if denial is not None:
+            return await self._deny(job, denial)
+        return await self._place(job, *ready)
+
+    async def _prepare(
+        self, job: _Job
+    ) -> tuple[ExchangeClient, PreparedOrder, Weighed] | Denial | Outcome:
+        """Make the order, and have a request slot for it; or say why it goes no further."""
+        denial = self._controls.leverage_denial(job.message)
+        if denial is not None:
+            return denial
+        try:
+            client = self._router.client(job.exchange)
+            preparation = self._router.preparation(job.exchange)
+            with timed(Stage.PREPARE):
+                prepared = await preparation.prepare(
+                    job.message.trade,
+                    job.order.row.client_order_id,
+                    default_leverage=self._controls.default_leverage,
+                )
+                weighed = await self._weigh(job, client, prepared)
+            if isinstance(weighed, Denial):
+                return weighed
+            if not job.message.test:
+                with timed(Stage.LIMITER):
+                    await client.reserve(prepared)
+                if weighed.outdated(prepared.symbol, preparation):
+                    weighed = await self._weigh(job, client, prepared)
+                    if isinstance(weighed, Denial):
+                        return weighed
+        except ProviderError as error:
+            return await self._unprepared(job, error)
+        if job.message.test:
+            return await self._leave(job, "TEST", "a test message: checked, sized, not sent")
+        return client, prepared, weighed
+
+    async def _weigh(
+        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder
+    ) -> Weighed | Denial:
+        """Hold an opening order against the limits; a close is never asked about."""
+        if not job.message.action.opens:
+            return Weighed()
+        return await weigh(
+            self._controls.live.snapshot,
+            prepared,
+            client,
+            self._router.preparation(job.exchange),
+            partial(job.order.database_time, self._clock),
+        )
+
+    async def _place(
+        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, weighed: Weighed
+    ) -> Outcome:
+        """Commit the intent, look once more, and send."""
+        began, began_at = self._clock.monotonic(), self._clock.now()
+        try:
+            with timed(Stage.INTENT):
+                await self._commit_intent(job, client, prepared, weighed)
+        except LimitExceeded as found:
+            return await self._deny(job, exceeded(found))
+        if self._clock.monotonic() - began > self._settings.send_within:
+            return await self._defer(
+                job, "TOO_SLOW", "the intent's commit took too long; nothing was sent"
+            )
+        look = _LastLook(partial(self._denial, job), partial(self._too_late, began, began_at))
+        placement = await _sent(client, prepared, look)
+        if look.denial is not None and placement.outcome_class is OutcomeClass.NOT_PERMITTED:
+            return await self._deny(job, look.denial)
+        return await self._placed(job, client, placement)
+
+    def _too_late(self, began: float, began_at: datetime) -> str | None:
+        """Say that a signature would come too late for its intent, or None.
+
+        A process that stood still since may find that others count the request as over, and have
+        sent the order themselves. By both clocks, for a machine that sleeps may stop either.
+        """
+        passed = timedelta(seconds=self._clock.monotonic() - began)
+        if max(passed, self._clock.now() - began_at) <= self._sign_within:
+            return None
+        return "the intent to send it is too old; nothing was sent"
+
+    def _denial(self, job: _Job) -> Denial | None:
+        """Say what forbids to send an order now, or None; by what is in memory."""
+        return self._controls.denial(job.message, job.exchange, job.order.row)
+
+    async def _deny(self, job: _Job, denial: Denial) -> Outcome:
+        """Record a denial, and say what it means for the message. Nothing was sent."""
+        if job.order.state is OrderState.SENDING and denial.then is not OrderState.DEFERRED:
+            await self._recorder.record(
+                job.order,
+                OrderState.DEFERRED,
+                code=denial.code,
+                message=denial.says,
+                keep_lease=True,
+            )
+        await self._recorder.record(
+            job.order, denial.then, code=denial.code, message=denial.says, detail=denial.detail
+        )
+        kind = OutcomeKind.RETRY if denial.then is OrderState.DEFERRED else OutcomeKind.REFUSED
+        return Outcome(kind, denial.code, denial.says, denial.then, exchange=job.exchange)
+
+    async def _commit_intent(
+        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, weighed: Weighed
+    ) -> None:
+        """Make the intent durable. Whatever it raises: then send nothing."""
+        await self._ledger.begin_sending(
+            Intent(
+                request_id=job.order.row.request_id,
+                fence=job.order.row.fence,
+                before=job.order.state,
+                lane=Lane(job.exchange, job.order.row.account, job.order.row.symbol),
+                order=prepared,
+                may_land_for=self._sign_within + client.acceptance_window,
+                limits=weighed.limits,
+                detail=weighed.detail,
+            )
+        )
+        job.order.state = OrderState.SENDING
+        count_order(job.exchange, OrderState.SENDING)
+        job.order.row = replace(
+            job.order.row,
+            exchange=job.exchange,
+            side=prepared.side,
+            order_quantity=prepared.quantity,
+            reduce_only=prepared.reduce_only,
+            position_side=prepared.position_side,
+            take_profit=prepared.take_profit,
+            stop_loss=prepared.stop_loss,
+            may_land_until=None,  # what an earlier send left there says nothing about this one
+        )
+
+    async def _placed(self, job: _Job, client: ExchangeClient, placement: Placement) -> Outcome:
+        """Record the answer to a placement and say what it means for the message."""
+        if placement.outcome_class in CACHE_IN_DOUBT:
+            self._router.preparation(job.exchange).forget(
+                job.order.row.symbol, placement.outcome_class
+            )
+        taken(placement.exchange_order_id)
+        after = state_after(placement, opens=job.message.action.opens)
+        together = isinstance(client, ReadsMany) and isinstance(client, TellsLoad) and client.busy
+        confirm_in = confirm_after(self._clock.now(), together=together)
+        details = details_of_placement(placement, after, client.acceptance_window, confirm_in)
+        await self._recorder.record(job.order, after, **details)
+        if placement.kind is PlacementKind.DUPLICATE:
+            # Proof that an earlier request worked: the order is there, so look it up now.
+            resolved = await self._resolver.resolve(job.order)
+            if resolved is not None:
+                return resolved
+        return outcome_of_placement(placement, after, job.exchange, details.get("message"))
+
+    async def _unprepared(self, job: _Job, error: ProviderError) -> Outcome:
+        """Say what a failed preparation means. Nothing was sent."""
+        text = str(error)
+        match error:
+            case NothingToClose() if job.attempt > 1:
+                outcome = await self._leave(job, error.code, text)
+            case NothingToClose():
+                # Once may be a look-up that lags behind an open; a close is not dropped for it.
+                outcome = await self._defer(job, error.code, text)
+            case RequestRefused():
+                outcome = await self._refuse(job, OrderState.DENIED, error.code, text)
+            case NotConfigured():
+                outcome = await self._refuse(job, OrderState.DENIED, "NOT_CONFIGURED", text)
+            case UnknownExchange():
+                outcome = await self._refuse(job, OrderState.DENIED, "UNKNOWN_EXCHANGE", text)
+            case ExchangeUnavailable():
+                outcome = await self._defer(job, reason_to_wait(error.outcome_class), text)
+            case ExchangeError():
+                outcome = await self._refuse(job, OrderState.DENIED, "EXCHANGE_REFUSED", text)
+            case _:
+                outcome = await self._defer(job, "PREPARATION_FAILED", text)
+        return outcome
+
+    async def _refuse(self, job: _Job, state: OrderState, code: str, why: str) -> Outcome:
+        await self._recorder.record(job.order, state, code=code, message=why)
+        return Outcome(OutcomeKind.REFUSED, code, why, state, exchange=job.exchange)
+
+    async def _defer(self, job: _Job, code: str, why: str) -> Outcome:
+        await self._recorder.record(job.order, OrderState.DEFERRED, code=code, message=why)
+        return Outcome(OutcomeKind.RETRY, code, why, job.order.state, exchange=job.exchange)
+
+    async def _leave(self, job: _Job, code: str, why: str) -> Outcome:
+        await self._recorder.record(job.order, OrderState.CANCELED, code=code, message=why)
+        return Outcome(OutcomeKind.NOTHING_TO_DO, code, why, job.order.state, exchange=job.exchange)
+
+
+class _LastLook:
+    """A permit that remembers why it was refused.
+
+    Args:
+        look: says what forbids the order.
+        too_late: says that the time for a signature is over.
+    """
+
+    def __init__(
+        self, look: Callable[[], Denial | None], too_late: Callable[[], str | None]
+    ) -> None:
+        self._look = look
+        self._too_late = too_late
+        self.denial: Denial | None = None
+
+    def __call__(self) -> str | None:
+        self.denial = self._look()
+        return self._too_late() if self.denial is None else self.denial.says
+
+
+async def _sent(client: ExchangeClient, order: PreparedOrder, permit: Permit) -> Placement:
+    """Place an order; an exception out of a client means that nothing is known."""
+    try:
+        left()
+        with timed(Stage.WIRE):
+            return await client.place(order, permit)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the order may have been sent
+        _log.error(
+            "placing raised; the outcome counts as unknown",
+            exchange=client.name,
+            error=type(error).__name__,
+        )
+        return Placement(
+            PlacementKind.UNKNOWN, OutcomeClass.UNKNOWN, type(error).__name__, "internal error"
+        )
+
+
+def new_order(message: TradeMessage, exchange: str, received_at: datetime) -> NewOrder:
+    """Say what the ledger keeps of a message."""
+    return NewOrder(
+        request_id=message.request_id,
+        client_order_id=client_order_id(message.request_id, message.account),
+        fingerprint=fingerprint(message.terms),
+        payload=message.document,
+        exchange=exchange,
+        account=message.account,
+        symbol=message.symbol,
+        action=message.action,
+        quantity=message.quantity,
+        price=message.price,
+        queued_at=message.queued_at,
+        received_at=received_at,
+    )

@@ -1,0 +1,1 @@
+"""Dead letters: collecting them, replaying them, rehearsing a replay."""

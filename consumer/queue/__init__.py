@@ -1,0 +1,1 @@
+"""The queue: what the broker must look like, taking, settling, publishing."""

@@ -1,0 +1,1 @@
+"""Being watched: metrics, vital signs, traces, the trail of a message."""

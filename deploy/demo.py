@@ -22,20 +22,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from rich.console import Console
 from rich.live import Live
 
-from consumer import broker
-from consumer.publisher import Publisher
+from consumer.queue import broker
+from consumer.queue.publisher import Publisher
+from consumer.queue.topology import Topology
 from consumer.settings import Settings
-from consumer.topology import Topology
 from deploy import local_services
 from deploy.demo_report import DeadLetter, Report, count, orders_table
 from deploy.demo_stream import Part, Planned, stream
 from deploy.local_processes import Process, identify, stop_processes
 from providers.sandbox.client import SandboxControl
 from storage import postgres
+from storage.dead_letters import LetterFilter, list_letters
 from storage.orders import OrderFilter, list_orders
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 _NAME = "demo"
+_ROLE = "trade_worker"
 _PIDS = ROOT / ".run" / "demo-processes.json"
 _DEADLINE = 55.0  # seconds for everything after the services are up
 _PYTHON = sys.executable
@@ -60,6 +63,7 @@ _SHORT = {
     "ABSENCE_MARGIN": "1",
     "CLAIM_LEASE": "3",
     "LOG_FORMAT": "json",
+    "RATE_LIMITS": "off",  # so that the exchange limits a burst, and the ladder is seen at work
 }
 
 console = Console(highlight=False, soft_wrap=True)
@@ -134,7 +138,7 @@ class Demo:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
         rows = await self._rows()
-        dead = await self._drain_dead_letters()
+        dead = await self._dead_letters()
         book = (await self.sandbox.truth()).orders
         report = count(
             [planned.request_id for planned in self.published],
@@ -206,8 +210,8 @@ class Demo:
         if not expected <= final:
             return False
         dead = {p.request_id for p in self.published if p.part in (Part.MALFORMED, Part.REJECTED)}
-        depths = await self._depths()
-        return depths[-1] >= len(dead) and sum(depths[:-1]) == 0
+        letters = await self._dead_letters()
+        return len(letters) >= len(dead) and sum(await self._depths()) == 0
 
     def _progress(self, rows: Sequence[OrderRow]) -> str:
         states: dict[str, int] = {}
@@ -251,7 +255,7 @@ class Demo:
         return await list_orders(self.database, OrderFilter(limit=1000))
 
     async def _depths(self) -> list[int]:
-        """Messages ready in the trade queue, each retry queue, and last the dead letters."""
+        """Messages ready in the trade queue, each retry queue, and the dead-letter queue."""
         topology = Topology.of(self.settings)
         depths = []
         async with broker.connection(self.settings, "demo") as connection:
@@ -262,27 +266,11 @@ class Demo:
         return depths
 
     async def _still_queued(self) -> int:
-        return sum((await self._depths())[:-1])
+        return sum(await self._depths())
 
-    async def _drain_dead_letters(self) -> list[DeadLetter]:
-        letters = []
-        async with broker.connection(self.settings, "demo") as connection:
-            channel = await connection.channel()
-            queue = await channel.get_queue(
-                Topology.of(self.settings).dead_letter_queue, ensure=False
-            )
-            while (message := await queue.get(fail=False, timeout=5)) is not None:
-                headers = message.headers
-                request_id = headers.get("trade-request-id")
-                letters.append(
-                    DeadLetter(
-                        str(request_id) if request_id else None,
-                        str(headers.get("trade-reason", "?")),
-                        str(headers.get("trade-error", "")),
-                    )
-                )
-                await message.ack()
-        return letters
+    async def _dead_letters(self) -> list[DeadLetter]:
+        rows = await list_letters(self.database, LetterFilter(), 1000)
+        return [DeadLetter(row.request_id, row.reason, row.error) for row in reversed(rows)]
 
 
 async def run(kills: int) -> int:
@@ -306,10 +294,14 @@ async def run(kills: int) -> int:
             f"retry ladder shortened for the demo: {_SHORT['RETRY_DELAYS']} "
             "(default 30s,60s,5m,15m,30m)"
         )
-        settings = _settings(environ)
-        database = await postgres.connect(settings, give_up_after=10)
+        owners = _settings(environ)
+        database = await postgres.connect(owners, give_up_after=10)
         try:
+            # As in earnest: who migrates owns the tables, the worker can't change their history.
+            await database.execute(f"CREATE ROLE {_ROLE} LOGIN")
             await _migrate(environ)
+            environ |= {"DATABASE_URL": _as_role(environ["DATABASE_URL"])}
+            settings = _settings(environ)
             async with SandboxControl(sandbox.origin) as control:
                 demo = Demo(settings, environ, services.folder, children, database, control, kills)
                 report = await demo.run()
@@ -351,10 +343,17 @@ async def _start_sandbox(children: Children, environ: Mapping[str, str], folder:
 
 async def _migrate(environ: Mapping[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        _PYTHON, "-m", "consumer", "migrate", env=dict(environ), stdout=asyncio.subprocess.DEVNULL
+        *(_PYTHON, "-m", "consumer", "migrate", "--role", _ROLE),
+        env=dict(environ),
+        stdout=asyncio.subprocess.DEVNULL,
     )
     if await process.wait() != 0:
         raise local_services.LocalServiceError("trade-worker migrate failed")
+
+
+def _as_role(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{_ROLE}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

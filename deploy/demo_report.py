@@ -28,7 +28,7 @@ _STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message found in the dead-letter queue."""
+    """A message found among the dead letters."""
 
     request_id: str | None
     reason: str

@@ -1,22 +1,31 @@
-"""Writes the generated parts of the README: settings, message fields, the state diagram.
+"""Writes the generated parts of the README: settings, message, config keys, state diagram.
 
-Each stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`. `--check`
-changes nothing and ends with 1 if a part is not what the code says.
+A part of the README stands between two comments, `<!-- generated: NAME -->` and
+`<!-- end: NAME -->`. `--check` changes nothing and ends with 1 if something is not what the code
+says.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticUndefined
 
-from consumer.message import TradeMessage
+from consumer.api.app import document as openapi_document
+from consumer.contract.generated import asyncapi, message_schema
+from consumer.contract.message import TradeMessage
+from consumer.controls.registry import KEYS
+from consumer.queue.topology import Topology
 from consumer.settings import Settings
+from consumer.stopping import AFTER, Phase
+from consumer.watching import metrics
 from storage.states import FOLLOWS, OrderState
 
 if TYPE_CHECKING:
@@ -24,7 +33,9 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+DEPLOY = Path(__file__).resolve().parent
+README = DEPLOY.parent / "README.md"
+SCHEMAS = DEPLOY.parent / "consumer" / "schemas"
 
 
 def settings_table() -> str:
@@ -45,6 +56,15 @@ def message_table() -> str:
     return "\n".join(rows)
 
 
+def config_table() -> str:
+    """Draw the table of config keys from their registry."""
+    rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for key in KEYS:
+        names = "<br>".join(f"`{pattern}`" for pattern in key.patterns)
+        rows.append(f"| {names} | {key.expected} | {key.default} | {_cell(key.meaning)} |")
+    return "\n".join(rows)
+
+
 def state_diagram() -> str:
     """Draw the state machine from the table of states."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {OrderState.RECEIVED}"]
@@ -54,10 +74,78 @@ def state_diagram() -> str:
     return "\n".join([*lines, "```"])
 
 
+def stopping_diagram() -> str:
+    """Draw how a worker stops from the table of its phases."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {Phase.WORKING}"]
+    lines += [f"    {before} --> {after}: {sign}" for (before, sign), after in AFTER.items()]
+    lines += [f"    {end} --> [*]" for end in (Phase.STOPPED, Phase.ENDED)]
+    return "\n".join([*lines, "```"])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "message": message_table,
     "states": state_diagram,
+    "stopping": stopping_diagram,
+    "config": config_table,
+}
+
+
+def metrics_page() -> str:
+    """Write the page of all metrics from the table of metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from `consumer/watching/metrics.py` by `make docs`. Every worker serves them at",
+        "`/metrics`; what is counted in the ledger or at the broker is the same on each, so take",
+        "the `max` of it.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for family in sorted(metrics.described(), key=lambda one: one.name):
+        labels = ", ".join(family.labels)
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {_cell(family.about)} |")
+    return "\n".join([*lines, ""])
+
+
+def asyncapi_document() -> str:
+    """Write the AsyncAPI document for the default names."""
+    names = {name: Settings.model_fields[name].default for name in _NAMES}
+    topology = Topology(
+        names["trade_queue"], names["trade_exchange"], tuple(names["retry_delays"].split(","))
+    )
+    return _json(asyncapi(topology))
+
+
+_NAMES = ("trade_queue", "trade_exchange", "retry_delays")
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def prometheus_rule() -> str:
+    """Wrap the alert rules as the Prometheus operator takes them."""
+    rules = (DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    groups = rules[rules.index("groups:") :]
+    return (
+        "# Generated from deploy/prometheus/alerts.yml by `make docs`.\n"
+        "apiVersion: monitoring.coreos.com/v1\n"
+        "kind: PrometheusRule\n"
+        "metadata:\n"
+        "  name: trade-worker\n"
+        "spec:\n" + textwrap.indent(groups, "  ")
+    )
+
+
+# Documents that are generated as a whole.
+DOCUMENTS: dict[Path, Callable[[], str]] = {
+    SCHEMAS / "message.schema.json": lambda: _json(message_schema()),
+    SCHEMAS / "asyncapi.json": asyncapi_document,
+    SCHEMAS / "openapi.json": lambda: _json(openapi_document()),
+    DEPLOY / "METRICS.md": metrics_page,
+    DEPLOY / "kubernetes" / "base" / "prometheusrule.yaml": prometheus_rule,
 }
 
 
@@ -99,15 +187,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if out of date")
     options = parser.parse_args()
-    old = README.read_text(encoding="utf-8")
-    new = renewed(old)
-    if options.check:
-        if new != old:
-            print("README.md is out of date: run `make docs`")
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
-    print("README.md is up to date" if new == old else "README.md written anew")
-    return 0
+    wanted = {README: renewed(README.read_text(encoding="utf-8"))}
+    wanted |= {path: write() for path, write in DOCUMENTS.items()}
+    stale = [
+        path
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        name = path.relative_to(DEPLOY.parent)
+        if options.check:
+            print(f"{name} is out of date: run `make docs`")
+        else:
+            path.write_text(wanted[path], encoding="utf-8")
+            print(f"{name} written anew")
+    if not stale:
+        print("all generated documents are up to date")
+    return int(bool(stale) and options.check)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a fresh checkout ready: `setup.sh venv` makes .venv from requirements.lock, `setup.sh services` sees to
-# RabbitMQ and PostgreSQL. The Makefile calls both and remembers by stamp files what is done.
+# RabbitMQ and PostgreSQL, `setup.sh tools` to what the tests need besides, `setup.sh bench` to the programs that
+# `make bench` compares with. The Makefile calls them and remembers by stamp files what is done.
 #
 # On Debian and Ubuntu, root gets what is missing with apt-get; nobody else's machine is changed. The packages' own
 # system services are not started. Everything the tools print goes to .run/setup.log.
@@ -129,12 +130,32 @@ setup_services() {
     fi
 }
 
+# What only the tests need besides RabbitMQ and PostgreSQL: promtool, which checks the alert rules.
+setup_tools() {
+    command -v promtool >>"$log" 2>&1 ||
+        apt_install "it has promtool, which checks the alert rules in the tests" prometheus
+    touch .run/tools.ready
+}
+
+# An environment of their own, for what they need is no business of ours.
+setup_bench() {
+    others=.run/bench-venv
+    lock=tests/bench/requirements.lock
+    say "installing $(grep -c '==' "$lock") locked packages to compare with"
+    run "$venv/bin/python" -m venv --clear "$others"
+    run "$others/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
+        --require-hashes --no-deps -r "$lock"
+    touch "$others/.ready"
+}
+
 mkdir -p .run
 started=$(date +%s)
 case ${1:-} in
     venv) setup_venv ;;
     services) setup_services ;;
-    *) fail "usage: deploy/setup.sh venv|services (or: make setup)" ;;
+    tools) setup_tools ;;
+    bench) setup_bench ;;
+    *) fail "usage: deploy/setup.sh venv|services|tools|bench (or: make setup)" ;;
 esac
 seconds=$(($(date +%s) - started))
 if [ "$seconds" -gt 0 ]; then

@@ -6,22 +6,25 @@ import asyncio
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from consumer.execution import Executor
+from consumer.execution.executor import Executor
 from consumer.gate import LedgerGate
 from consumer.outcome import Outcome, OutcomeKind
-from consumer.topology import Topology
+from consumer.queue.topology import Topology
+from consumer.watching.vitals import Vitals
 from consumer.worker import Parts, Worker
 from storage.states import OrderState
 from tests.fakes.broker import FakeAcknowledger, FakePublisher, incoming
+from tests.fakes.controls import FakeControls
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.messages import body
 from tests.fakes.messages import settings as worker_settings
 from tests.fakes.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from consumer.message import TradeMessage
+    from consumer.contract.message import TradeMessage
 
 
 PLACED = Outcome(OutcomeKind.PLACED, state=OrderState.ACCEPTED)
@@ -33,13 +36,24 @@ class FakeExecutor(Executor):
     def __init__(self) -> None:
         self.plan: deque[Outcome | Exception] = deque()
         self.asked: list[tuple[str, int]] = []
+        self.exchanges: list[tuple[str, str | None]] = []
         self.running: set[str] = set()
         self.done: list[str] = []
         self.held: dict[str, asyncio.Event] = defaultdict(_open)
 
+    def hurry(self) -> None: ...
+
     async def execute(
-        self, message: TradeMessage, *, attempt: int, received_at: datetime
+        self,
+        message: TradeMessage,
+        *,
+        attempt: int,
+        received_at: datetime,
+        more: Callable[[], bool] = lambda: False,
+        exchange: str | None = None,
     ) -> Outcome:
+        del more
+        self.exchanges.append((message.request_id, exchange))
         assert received_at.tzinfo is not None
         name = message.request_id
         self.asked.append((name, attempt))
@@ -93,7 +107,9 @@ class Bench:
         self.ledger = JournalLedger(self.clock)
         self.ledger.journal = self.journal
         self.gate = LedgerGate(self.ledger.probe)
+        self.controls = FakeControls(self.settings, self.clock)
         self.fake = FakeExecutor()
+        self.vitals = Vitals(most_in_flight=self.settings.max_batch_size)
         self.worker = Worker(
             Parts(
                 self.settings,
@@ -103,6 +119,8 @@ class Bench:
                 executor or self.fake,
                 self.publisher,
                 self.clock,
+                self.vitals,
+                self.controls,
             )
         )
 

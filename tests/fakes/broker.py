@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from consumer.delivery import Delivery
-from consumer.publisher import Publisher
+from consumer.queue.delivery import Delivery
+from consumer.queue.publisher import Publisher
 from consumer.settings import BrokerSettings
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class _Incoming:
     headers: dict[str, Any]
     message_id: str | None
     redelivered: bool
+    exchange: str = "trade"
 
 
 def incoming(

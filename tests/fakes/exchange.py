@@ -7,6 +7,7 @@ the caller's doing.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,7 +28,13 @@ from providers.orders import (
     PreparedOrder,
     Side,
 )
-from providers.outcomes import PLACEMENT_OF_CLASS, OutcomeClass, Placement, PlacementKind
+from providers.outcomes import (
+    PLACEMENT_OF_CLASS,
+    OutcomeClass,
+    Placement,
+    PlacementKind,
+    permitted,
+)
 from providers.preparation import LEGS, Preparation
 from providers.router import ExchangeRouter
 from providers.settings import ExchangeSettings
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 
     from providers.clock import Clock
     from providers.orders import TradeRequest
+    from providers.outcomes import Permit
 
     Behaviour = Callable[["FakeExchange", PreparedOrder], Awaitable[Placement]]
 
@@ -59,7 +67,12 @@ class FakeExchange:
         look_faults: what the next look-ups raise; None lets one pass.
         sends: every order that `place` was called with.
         executions: every order that was taken, by client order id.
+        slots: what the next calls of `reserve` raise; None lets one pass.
+        reserved: every order that `reserve` was called with.
+        mark: the mark price of everything.
+        while_reserving: called while an order waits for its slot.
         before_place: called at the very moment of a send.
+        meanwhile: called when `place` is called, before the permit is asked.
     """
 
     name = NAME
@@ -72,7 +85,12 @@ class FakeExchange:
         self.sends: list[PreparedOrder] = []
         self.looks: list[tuple[str, str]] = []
         self.executions: dict[str, list[Execution]] = {}
+        self.slots: deque[Exception | None] = deque()
+        self.reserved: list[PreparedOrder] = []
+        self.mark = Decimal(20000)
+        self.while_reserving: Callable[[], None] = lambda: None
         self.before_place: Callable[[PreparedOrder], None] = lambda _: None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def execute(
         self,
@@ -102,7 +120,19 @@ class FakeExchange:
         taken.append(execution)
         return execution
 
-    async def place(self, order: PreparedOrder) -> Placement:
+    async def reserve(self, order: PreparedOrder) -> None:
+        self.reserved.append(order)
+        self.while_reserving()
+        fault = self.slots.popleft() if self.slots else None
+        if fault is not None:
+            raise fault
+
+    async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
+        await asyncio.sleep(0)
+        self.meanwhile()
+        refused = permit()
+        if refused is not None:
+            return Placement(PlacementKind.DEFERRED, OutcomeClass.NOT_PERMITTED, message=refused)
         self.before_place(order)
         self.sends.append(order)
         behaviour = self.plan.popleft() if self.plan else accept
@@ -134,7 +164,7 @@ class FakeExchange:
 
     async def mark_price(self, symbol: str) -> MarkPrice:
         del symbol
-        return MarkPrice(Decimal(20000), self.clock.now())
+        return MarkPrice(self.mark, self.clock.now())
 
     async def symbol_setup(self, symbol: str) -> SymbolSetup:
         del symbol
@@ -310,11 +340,17 @@ class FakePreparation(Preparation):
         self.forgotten.append((symbol, outcome_class))
 
 
+@functools.cache
+def _settings() -> ExchangeSettings:
+    """Read once: a simulation makes thousands of routers."""
+    return ExchangeSettings()
+
+
 class FakeRouter(ExchangeRouter):
     """Knows `fake`, and `locked`, which has no credentials."""
 
     def __init__(self, exchange: FakeExchange) -> None:
-        super().__init__({}, ExchangeSettings())
+        super().__init__({}, _settings())
         self.exchange = exchange
         self.fake_preparation = FakePreparation(exchange)
 

@@ -14,8 +14,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from storage.errors import ClaimLost, IllegalTransition, LedgerUnavailable
-from storage.ledger import Busy, Change, Claim, Claimed, Intent, Ledger, NewOrder, _why_not
+from storage.claims import why_not
+from storage.errors import ClaimLost, IllegalTransition, LedgerUnavailable, LimitExceeded
+from storage.ledger import (
+    Busy,
+    Change,
+    Claim,
+    Claimed,
+    Intent,
+    Lane,
+    Ledger,
+    Letter,
+    NewOrder,
+    Unresolved,
+)
 from storage.orders import OrderRow
 from storage.states import OrderState, may_follow
 
@@ -28,10 +40,21 @@ _AHEAD = timedelta(seconds=7)
 
 
 @dataclass
+class LaneRow:
+    """Who has a lane; nobody if `owner` is None."""
+
+    owner: UUID | None
+    fence: int = 1
+
+
+@dataclass
 class Rows:
     """What the database holds: rows by request id, and every step of a state."""
 
     by_id: dict[str, OrderRow] = field(default_factory=dict)
+    lanes: dict[Lane, LaneRow] = field(default_factory=dict)
+    alive_until: dict[UUID, datetime] = field(default_factory=dict)
+    letters: list[tuple[OrderRow, Letter]] = field(default_factory=list)
     steps: list[tuple[str, OrderState | None, OrderState]] = field(default_factory=list)
 
     def path(self, request_id: str) -> list[OrderState]:
@@ -59,11 +82,20 @@ class FakeLedger(Ledger):
     """
 
     def __init__(
-        self, clock: Clock, rows: Rows | None = None, *, lease: timedelta = timedelta(seconds=30)
+        self,
+        clock: Clock,
+        rows: Rows | None = None,
+        *,
+        lease: timedelta = timedelta(seconds=30),
+        alive_for: timedelta = timedelta(seconds=10),
+        send_within: timedelta = timedelta(seconds=5),
     ) -> None:
-        self.owner: UUID = uuid4()
+        self._owner: UUID = uuid4()
         self.rows = rows if rows is not None else Rows()
         self.lease = lease
+        self.alive_for = alive_for
+        self.send_within = send_within
+        self.held: dict[Lane, int] = {}
         self.clock = clock
         self.calls: list[str] = []
         self.away = False
@@ -112,15 +144,22 @@ class FakeLedger(Ledger):
             raise IllegalTransition(f"{intent.request_id}: SENDING after {intent.before}")
         fault = await self._begin("begin_sending")
         row = self._matching(intent.request_id, intent.fence, intent.before)
-        if row is None:
+        lane = self.rows.lanes.get(intent.lane)
+        ours = lane is not None and (lane.owner, lane.fence) == (
+            self.owner,
+            self.held.get(intent.lane),
+        )
+        alive = self.rows.alive_until[self.owner] >= self.now() + self.send_within
+        if row is None or not ours or not alive:
             raise ClaimLost(intent.request_id)
+        self._judge(intent)
         self._write(
             row,
             state=OrderState.SENDING,
             code=None,
             message=None,
             sends=row.sends + 1,
-            exchange=intent.exchange,
+            exchange=intent.lane.exchange,
             side=intent.order.side,
             order_type=intent.order.order_type,
             order_quantity=intent.order.quantity,
@@ -134,6 +173,43 @@ class FakeLedger(Ledger):
             lease_until=self.now() + self.lease,
         )
         await self._end(fault)
+
+    def _judge(self, intent: Intent) -> None:
+        """Judge an intent's limits, as the statement does."""
+        limits, order = intent.limits, intent.order
+        if limits is None:
+            return
+        lane = [
+            row
+            for row in self.rows.by_id.values()
+            if Lane(row.exchange, row.account, row.symbol) == intent.lane
+            and row.request_id != intent.request_id
+            and row.intended_at is not None
+            and not row.reduce_only
+        ]
+        if limits.max_position is not None:
+            assert limits.price is not None
+            assert limits.held is not None
+            assert limits.held_at is not None
+            value = limits.price * (
+                limits.held
+                + order.quantity
+                + sum(
+                    (_may_fill(row, limits.held_at) for row in lane if row.side == order.side),
+                    Decimal(0),
+                )
+            )
+            if value > limits.max_position:
+                raise LimitExceeded(
+                    limits.position_control, f"{limits.max_position:f}", f"{value:f}"
+                )
+        if limits.max_orders is not None:
+            assert limits.window is not None
+            since = self.now() - limits.window
+            count = 1 + sum(row.intended_at > since for row in lane if row.intended_at)
+            if count > limits.max_orders:
+                most = f"{limits.max_orders}/{limits.window.total_seconds():g}s"
+                raise LimitExceeded(limits.orders_control, most, str(count))
 
     async def record(self, change: Change) -> None:
         if not may_follow(change.before, change.after):
@@ -166,8 +242,30 @@ class FakeLedger(Ledger):
             check_at=None if change.check_in is None else now + change.check_in,
             checks=row.checks + 1 if change.after is change.before else 0,
             finished_at=now if change.after.final else None,
+            dead_lettered_at=row.dead_lettered_at if change.letter is None else now,
         )
+        if change.letter is not None:
+            self.rows.letters.append((row, change.letter))
+        if change.lane is not None and not change.more:
+            self._free(change.lane)
         await self._end(fault)
+
+    async def leave_lane(self, lane: Lane) -> None:
+        if lane in self.held:
+            fault = await self._begin("leave_lane")
+            self._free(lane)
+            await self._end(fault)
+
+    async def unresolved(self, among: Sequence[str] | None = None) -> Sequence[Unresolved]:
+        fault = await self._begin("unresolved")
+        now = self.now()
+        rows = [
+            row
+            for row in self.rows.by_id.values()
+            if row.state.unresolved and (among is None or row.request_id in among)
+        ]
+        await self._end(fault)
+        return [Unresolved(Claimed(row, now), self._leased(row)) for row in rows]
 
     async def mark_dead_lettered(self, request_id: str) -> None:
         fault = await self._begin("mark_dead_lettered")
@@ -203,14 +301,20 @@ class FakeLedger(Ledger):
 
     def _claim(self, order: NewOrder) -> Claim:
         now = self.now()
+        alive_until = self.rows.alive_until.get(self.owner, now)
+        self.rows.alive_until[self.owner] = max(alive_until, now + self.alive_for)
+        lane = Lane(order.exchange, order.account, order.symbol)
         row = self.rows.by_id.get(order.request_id)
+        held = self._take(lane)
+        if row is None and not held:
+            return Busy(None)
         if row is None:
             row = born(order, self.owner, now, now + self.lease)
             self.put(row)
-            return Claimed(row, now)
-        leased = row.lease_until is not None and row.lease_until >= now and row.owner != self.owner
+            return Claimed(row, now, lane)
+        leased = self._leased(row)
         open_ = not row.state.final and not row.state.at_exchange
-        if row.fingerprint == order.fingerprint and open_ and not leased:
+        if row.fingerprint == order.fingerprint and open_ and not leased and held:
             self._write(
                 row,
                 owner=self.owner,
@@ -220,10 +324,39 @@ class FakeLedger(Ledger):
                 check_at=None,
                 dead_lettered_at=None,
             )
-            return Claimed(self.row(order.request_id), now)
-        why = _why_not(row, order)
-        assert leased or not isinstance(why, Busy)
+            return Claimed(self.row(order.request_id), now, lane)
+        why = why_not(row, order)
+        assert leased or not held or not isinstance(why, Busy)
         return why
+
+    def _take(self, lane: Lane) -> bool:
+        """Take a lane, if nobody who is alive has it."""
+        there = self.rows.lanes.setdefault(lane, LaneRow(self.owner))
+        if there.owner is None or (there.owner != self.owner and self._gone(there.owner)):
+            there.owner = self.owner
+            there.fence += 1
+        if there.owner == self.owner:
+            self.held[lane] = there.fence
+        return there.owner == self.owner
+
+    def _free(self, lane: Lane) -> None:
+        there = self.rows.lanes.get(lane)
+        if there is not None and there.owner == self.owner:
+            there.owner = None
+        self.held.pop(lane, None)
+
+    def _gone(self, owner: UUID | None) -> bool:
+        """True if a worker that was there once gives no sign of life any more."""
+        until = self.rows.alive_until.get(owner) if owner is not None else None
+        return until is not None and until <= self.now()
+
+    def _leased(self, row: OrderRow) -> bool:
+        return (
+            row.lease_until is not None
+            and row.lease_until >= self.now()
+            and row.owner != self.owner
+            and not self._gone(row.owner)
+        )
 
     def _matching(self, request_id: str, fence: int, before: OrderState) -> OrderRow | None:
         row = self.rows.by_id.get(request_id)
@@ -247,8 +380,7 @@ class FakeLedger(Ledger):
         return fault
 
     async def _end(self, fault: _Fault) -> None:
-        if fault.seconds:
-            await asyncio.sleep(fault.seconds)
+        await asyncio.sleep(fault.seconds)  # the answer travels: a crash may come before it
         if fault.error is not None:
             raise fault.error
 
@@ -296,8 +428,30 @@ def born(
         dead_lettered_at=None,
         check_at=None,
         checks=0,
+        wanted_at=now,
     )
 
 
 def _either(new: Decimal | None, old: Decimal | None) -> Decimal | None:
     return old if new is None else new
+
+
+_COUNTS = {
+    OrderState.SENDING,
+    OrderState.UNKNOWN,
+    OrderState.ACCEPTED,
+    OrderState.PARTIALLY_FILLED,
+    OrderState.FILLED,
+    OrderState.CANCELED,
+}
+
+
+def _may_fill(row: OrderRow, held_at: datetime) -> Decimal:
+    """What an order may still add to a position that was read at some time, or has added since."""
+    if row.state not in _COUNTS or row.order_quantity is None:
+        return Decimal(0)
+    if row.finished_at is not None:
+        return row.filled_quantity if row.finished_at >= held_at else Decimal(0)
+    if row.updated_at < held_at:
+        return row.order_quantity - row.filled_quantity
+    return row.order_quantity

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from consumer.decoding import decode
+from consumer.contract.decoding import decode
 from consumer.settings import Settings
 from tests.fakes.exchange import NAME
 
 if TYPE_CHECKING:
-    from consumer.message import TradeMessage
+    from consumer.contract.message import TradeMessage
 
 MAX_BYTES = 65536
 
@@ -43,6 +43,8 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 - any setting
         "max_batch_timeout": 1.0,
         "batch_dispatch": "eager",
         "send_within": 5.0,
+        "worker_lease": 10.0,
+        "lane_wait": 15.0,
         "absence_margin": 5.0,
         "drain_timeout": 20.0,
         "exchange_connect_timeout": 3.0,

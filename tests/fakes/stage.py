@@ -7,20 +7,21 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from consumer.execution import Executor, _new_order
+from consumer.execution.executor import Executor, new_order
 from consumer.gate import LedgerGate
-from consumer.routing import route
 from providers.orders import OrderStatus, OrderType, PreparedOrder, Side
 from storage.identity import client_order_id
 from storage.states import OrderState
+from tests.fakes.controls import FakeControls
 from tests.fakes.exchange import FakeExchange, FakeRouter
 from tests.fakes.ledger import FakeLedger, Rows, born
-from tests.fakes.messages import settings
+from tests.fakes.messages import settings as make_settings
 from tests.fakes.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
-    from consumer.message import TradeMessage
+    from consumer.contract.message import TradeMessage
     from consumer.outcome import Outcome
+    from consumer.settings import Settings
     from storage.orders import OrderRow
 
 
@@ -41,17 +42,25 @@ class Stage:
         self,
         *,
         beside: Stage | None = None,
-        **changed_settings: Any,  # noqa: ANN401 - any setting
+        exchange: FakeExchange | None = None,
+        settings: Settings | None = None,
+        **changed: Any,  # noqa: ANN401 - any setting
     ) -> None:
         self.clock: VirtualClock = beside.clock if beside else VirtualClock()
         self.rows: Rows = beside.rows if beside else Rows()
         self.ledger = FakeLedger(self.clock, self.rows)
-        self.exchange: FakeExchange = beside.exchange if beside else FakeExchange(self.clock)
+        self.exchange: FakeExchange = (
+            beside.exchange if beside else exchange or FakeExchange(self.clock)
+        )
         self.router = FakeRouter(self.exchange)
         self.preparation = self.router.fake_preparation
         self.gate = LedgerGate(self.ledger.probe)
-        self.settings = settings(**changed_settings)
-        self.executor = Executor(self.ledger, self.router, self.settings, self.gate, self.clock)
+        shared: Settings | None = settings or (beside.settings if beside and not changed else None)
+        self.settings: Settings = shared or make_settings(**changed)
+        self.controls = FakeControls(self.settings, self.clock, self.ledger.now)
+        self.executor = Executor(
+            self.ledger, self.router, self.settings, self.gate, self.clock, self.controls
+        )
         self.exchange.before_place = self._watch
 
     async def deliver(self, message: TradeMessage, *, attempt: int = 1) -> Outcome:
@@ -64,9 +73,7 @@ class Stage:
         **changes: Any,  # noqa: ANN401 - any column
     ) -> OrderRow:
         """Have the order in the ledger from before, in some state; nobody holds it."""
-        order = _new_order(
-            message, route(message, self.settings.default_exchange), self.clock.now()
-        )
+        order = new_order(message, self.controls.route(message), self.clock.now())
         row = born(order, None, self.ledger.now(), None)
         if state.unresolved or state.at_exchange or state is OrderState.FILLED:
             changes = {

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
+from pydantic import AmqpDsn, PostgresDsn
 
 from consumer.cli.app import app
-from consumer.topology import Topology
+from consumer.queue.topology import Topology
+from consumer.settings import Settings
 from storage.states import OrderState
 from tests.support.commands import Commands
 from tests.support.ledgers import bring, open_ledger
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from consumer.settings import Settings
     from tests.support.amqp import Got
     from tests.support.world import World
 
@@ -33,6 +34,17 @@ NOWHERE = "127.0.0.1:9"
 @pytest.fixture
 def commands(settings: Settings) -> Commands:
     return Commands(settings)
+
+
+@pytest.fixture
+def offline() -> Commands:
+    """Commands that reach no server: they end before they would."""
+    return Commands(
+        Settings(
+            amqp_url=AmqpDsn(f"amqp://{NOWHERE}/"),
+            database_url=PostgresDsn(f"postgresql://{NOWHERE}/trade"),
+        )
+    )
 
 
 @pytest.fixture
@@ -48,30 +60,42 @@ def every_command() -> Iterator[list[str]]:
 
     def walk(command: Any, words: list[str]) -> Iterator[list[str]]:  # noqa: ANN401 - typer's own click
         yield words
-        for name, inner in sorted(getattr(command, "commands", {}).items()):
-            yield from walk(inner, [*words, name])
+        for name in inner_names(command):
+            yield from walk(inner_command(command, name), [*words, name])
 
     yield from walk(typer.main.get_command(app), [])
+
+
+def inner_names(command: Any) -> list[str]:  # noqa: ANN401 - as above
+    """The names of a group's commands; none of a command."""
+    return sorted(command.list_commands(None)) if hasattr(command, "list_commands") else []
+
+
+def inner_command(command: Any, name: str) -> Any:  # noqa: ANN401 - as above
+    """One command of a group."""
+    found = command.get_command(None, name)
+    assert found is not None, name
+    return found
 
 
 # Help.
 
 
 @pytest.mark.parametrize("words", [*every_command()], ids=" ".join)
-async def test_every_command_explains_itself(commands: Commands, words: list[str]) -> None:
-    ran = await commands.good(*words, "--help")
+async def test_every_command_explains_itself(offline: Commands, words: list[str]) -> None:
+    ran = await offline.good(*words, "--help")
 
     assert "Usage:" in ran.out
     command: Any = typer.main.get_command(app)
     for word in words:
-        command = command.commands[word]
-    if not getattr(command, "commands", None):
+        command = inner_command(command, word)
+    if not inner_names(command):
         assert "Example" in ran.out
         assert f"trade-worker {' '.join(words)}" in " ".join(ran.out.split())
 
 
-async def test_the_top_says_what_exit_codes_mean(commands: Commands) -> None:
-    ran = await commands.good("--help")
+async def test_the_top_says_what_exit_codes_mean(offline: Commands) -> None:
+    ran = await offline.good("--help")
 
     assert "0 done, 1 no or failed, 2 wrong usage or settings" in " ".join(ran.out.split())
 
@@ -93,8 +117,8 @@ async def test_the_top_says_what_exit_codes_mean(commands: Commands) -> None:
     ],
     ids=" ".join,
 )
-async def test_wrong_usage_ends_with_2(commands: Commands, words: list[str]) -> None:
-    ran = await commands.run(*words)
+async def test_wrong_usage_ends_with_2(offline: Commands, words: list[str]) -> None:
+    ran = await offline.run(*words)
 
     assert ran.exit_code == 2
     assert ran.err
@@ -105,10 +129,8 @@ async def test_wrong_usage_ends_with_2(commands: Commands, words: list[str]) -> 
     "words", [["status"], ["orders", "list"], ["topology", "show"], ["migrate"], ["run"]],
     ids=" ".join,
 )  # fmt: skip
-async def test_wrong_settings_end_with_2_and_are_named(
-    commands: Commands, words: list[str]
-) -> None:
-    ran = await commands.run(*words, RETRY_DELAYS="soon", DATABASE_POOL_SIZE="0")
+async def test_wrong_settings_end_with_2_and_are_named(offline: Commands, words: list[str]) -> None:
+    ran = await offline.run(*words, RETRY_DELAYS="soon", DATABASE_POOL_SIZE="0")
 
     assert ran.exit_code == 2
     assert "RETRY_DELAYS: 'soon' is no delay; write it as 500ms, 30s, 5m or 1h" in ran.err
@@ -127,7 +149,7 @@ async def test_wrong_settings_end_with_2_and_are_named(
     ids=str,
 )
 async def test_a_service_that_cannot_be_reached_ends_with_3(
-    commands: Commands, words: list[str], variable: str, monkeypatch: pytest.MonkeyPatch
+    offline: Commands, words: list[str], variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consumer.cli.common._CONNECT_WITHIN", 0.5)
     away = {
@@ -135,7 +157,7 @@ async def test_a_service_that_cannot_be_reached_ends_with_3(
         "DATABASE_URL": f"postgresql://user:hidden-word@{NOWHERE}/trade",
     }
 
-    ran = await commands.run(*words, **{variable: away[variable]})
+    ran = await offline.run(*words, **{variable: away[variable]})
 
     assert ran.exit_code == 3
     assert f"is {variable} right?" in ran.err
@@ -419,7 +441,10 @@ async def test_status_counts_queues_and_orders(applied: World, commands: Command
     assert report["queues"][applied.topology.queue] == {"messages": 2, "consumers": 0}
     assert report["orders"] == {"FILLED": 1}
     assert report["exchanges"]["bybit"] == "configured"
-    assert applied.topology.queue in (await commands.good("status")).out
+    assert (report["deadLetters"], report["outbox"]) == (0, {"report": 1})
+    shown = (await commands.good("status")).out
+    assert applied.topology.queue in shown
+    assert "reports to upload  1" in shown
 
 
 async def test_status_says_what_is_away_and_still_tells_the_rest(
@@ -474,5 +499,5 @@ async def test_doctor_examines_an_exchange(world: World, commands: Commands) -> 
     del world
 
 
-async def test_the_version_is_told(commands: Commands) -> None:
-    assert (await commands.good("--version")).out.startswith("trade-worker ")
+async def test_the_version_is_told(offline: Commands) -> None:
+    assert (await offline.good("--version")).out.startswith("trade-worker ")

@@ -7,14 +7,22 @@ import random
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.messages import trade
 from tests.support.proxy import Proxy
+from tests.support.together import Together
 from tests.support.waiting import eventually
 from tests.support.world import PATIENT_LADDER
 
 if TYPE_CHECKING:
     from tests.conftest import NewWorld
+    from tests.support.together import UnderWay
     from tests.support.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+together = Together()
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 QUANTITIES = ("0.005", "0.1", "1", "50")
@@ -35,8 +43,10 @@ async def _cut_now_and_then(proxy: Proxy, draw: random.Random, times: int, longe
             proxy.cut()
 
 
-async def test_a_worker_that_is_cut_off_while_it_starts_starts_all_the_same(world: World) -> None:
+@together
+async def a_worker_that_is_cut_off_while_it_starts_starts_all_the_same(new_world: NewWorld) -> None:
     """Every step of connecting, declaring and consuming is hit by some cut."""
+    world = await new_world()
     draw = random.Random(3)  # noqa: S311 - no secret
     async with Proxy(world.amqp.url) as amqp:
         running = world.launch(amqp_url=amqp.url)
@@ -55,9 +65,8 @@ async def test_a_worker_that_is_cut_off_while_it_starts_starts_all_the_same(worl
         assert await running.stop() == 0
 
 
-async def test_flows_through_bad_lines_lose_nothing_and_double_nothing(
-    new_world: NewWorld,
-) -> None:
+@together
+async def flows_through_bad_lines_lose_nothing_and_double_nothing(new_world: NewWorld) -> None:
     """Four flows at once: three with one bad line each, one in which every line is bad."""
     cases = {"broker": {"broker"}, "ledger": {"ledger"}, "exchange": {"exchange"},
              "all": {"broker", "ledger", "exchange"}}  # fmt: skip
@@ -112,3 +121,11 @@ async def _publish_slowly(world: World, messages: list[dict[str, object]]) -> No
     for message in messages:
         await world.publish(message)
         await asyncio.sleep(0.02)  # a producer's pace
+
+
+under_way = together.fixture()
+
+
+@pytest.mark.parametrize("flow", together.names)
+async def test_together(under_way: UnderWay, flow: str) -> None:
+    await under_way[flow]

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
-from consumer import broker, declare
 from consumer.errors import BrokerUnavailable
-from consumer.publisher import Publisher
+from consumer.queue import broker, declare
+from consumer.queue.publisher import Publisher
 from providers.sandbox.faults import FaultKind
 from storage.errors import LedgerUnavailable
 from storage.orders import get_orders
+from tests.support import databases
 from tests.support.breaking import frozen, killed, stopped
 from tests.support.ledgers import claimed, open_ledger
 from tests.support.messages import trade
@@ -107,9 +110,13 @@ async def test_while_the_ledger_is_away_nothing_is_sent_and_then_the_flow_goes_o
     await eventually(lambda: len(world.truth) >= 5, what="the first orders")
 
     async with broken(breakable.services.postgres):
+        away = datetime.now(UTC)
+        before = len(_sent(world))
         await running.says("ledger unreachable, trading paused", within=10)
-        sent = _sent(world)
-        await never(lambda: _sent(world) > sent, during=1.5, what="a placement without a ledger")
+        # One order of a lane may be between the commit of its intent and the wire; see below.
+        most = before + len(SYMBOLS)
+        await never(lambda: len(_sent(world)) > most, during=1.5, what="one more placement")
+        late = set(_sent(world)[before:])
         assert running.exit_code is None
         # What is published now stays in the queue, where any replica can have it.
         assert await world.amqp.depth(world.topology.queue) > 0
@@ -119,11 +126,86 @@ async def test_while_the_ledger_is_away_nothing_is_sent_and_then_the_flow_goes_o
     await world.reached(ids, "FILLED", "ACCEPTED", within=25)
     await world.look_now()
     rows = await world.reached(ids, "FILLED")
+    for row in rows:
+        if row.client_order_id in late:
+            assert row.intended_at is not None
+            assert row.intended_at < away, "sent without a durable intent"
     assert len(world.truth) == len(ids)
     world.assert_none_doubled()
     assert {row.sends for row in rows} <= {1, 2}
     assert await running.stop() == 0
     await world.empty()
+    assert await world.amqp.depth(world.topology.dead_letter_queue) == 0
+
+
+async def test_a_ledger_that_turned_read_only_pauses_trading_once_until_it_is_writable(
+    world: World,
+) -> None:
+    """As after a failover that left us with the standby, or on a provider's full disk."""
+    name = urlsplit(str(world.settings.database_url)).path.removeprefix("/")
+    running = await world.start_worker()
+
+    async with databases.connected(world.owner_url) as connection:
+        await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        try:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            message = trade()
+            await world.publish(message)
+            await running.says("ledger unreachable, trading paused")
+            await never(lambda: world.truth, during=1.5, what="a placement without a ledger")
+            assert len(running.events("ledger unreachable, trading paused")) <= 2
+        finally:
+            await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    await running.says("ledger reachable again, trading resumed")
+    await world.reached([message["requestId"]], "FILLED")
+    assert len(world.truth) == 1
+
+
+_FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+END $$;
+CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON orders
+    FOR EACH STATEMENT EXECUTE FUNCTION full_disk();
+"""
+
+
+@pytest.mark.parametrize("fault", ["full", "slow"])
+async def test_a_ledger_that_is_full_or_slow_pauses_trading_until_it_takes_orders_again(
+    world: World, fault: str
+) -> None:
+    """It can be read all the same; what matters is whether an order could be written."""
+    running = await world.start_worker(database_timeout=0.7)
+    async with databases.connected(world.owner_url) as connection:
+        if fault == "full":
+            await connection.execute(_FULL)
+        else:
+            await connection.execute("BEGIN; LOCK TABLE orders IN SHARE MODE")
+        messages = [trade(symbol=symbol, quantity=quantity) for symbol, quantity in
+                    (("BTCUSDT", "0.005"), ("ETHUSDT", "0.1"), ("SOLUSDT", "1"))]  # fmt: skip
+        await asyncio.gather(*(world.publish(one) for one in messages))
+        await running.says("ledger unreachable, trading paused")
+        await never(lambda: world.truth, during=2.5, what="a placement without a ledger")
+        assert len(running.events("ledger unreachable, trading paused")) == 1
+        assert not running.events("ledger reachable again, trading resumed")
+        if fault == "full":
+            await connection.execute("DROP TRIGGER full_disk ON orders; DROP FUNCTION full_disk")
+        else:
+            await connection.execute("ROLLBACK")
+
+    await running.says("ledger reachable again, trading resumed")
+    await world.reached([one["requestId"] for one in messages], "FILLED", within=30)
+    assert len(world.truth) == len(messages)
+    assert len(await world.orders()) == len(messages)  # what the probe wrote is not there
     assert await world.amqp.depth(world.topology.dead_letter_queue) == 0
 
 
@@ -133,9 +215,10 @@ async def _publish_slowly(world: World, messages: list[dict[str, object]]) -> No
         await asyncio.sleep(0.02)  # a producer's pace
 
 
-def _sent(world: World) -> int:
-    """How many placements were signed and sent, whatever became of them."""
-    return sum(one.endpoint == "order/create" for one in world.sandbox.sandbox.truth.recent)
+def _sent(world: World) -> list[str | None]:
+    """The client order ids of all placements that were sent, whatever became of them."""
+    seen = world.sandbox.sandbox.truth.recent
+    return [one.client_order_id for one in seen if one.endpoint == "order/create"]
 
 
 async def test_a_restart_of_the_broker_loses_nothing_and_doubles_nothing(

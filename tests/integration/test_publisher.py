@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consumer import broker, declare
 from consumer.errors import BrokerUnavailable, PublishRefused
-from consumer.publisher import Publisher
+from consumer.queue import broker, declare
+from consumer.queue.publisher import Publisher
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 

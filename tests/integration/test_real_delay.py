@@ -24,7 +24,7 @@ async def test_a_rate_limited_order_comes_back_after_30_seconds_and_is_filled(
         "trade", "retry", "trade",
     ]  # fmt: skip
     assert (nacked[1], back[1]) == (queue, "retry.1")
-    assert 30 <= back[2] - nacked[2] < 33
+    assert 29.9 <= back[2] - nacked[2] < 33  # seen by a third party, a little after each
     (first_at, first), (second_at, second) = flow.creates
     assert (first, second) == ("200/10006", "200/0")
     assert 30_000 <= second_at - first_at < 33_000

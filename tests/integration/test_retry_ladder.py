@@ -8,9 +8,9 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from consumer import broker, declare
+from consumer.queue import broker, declare
+from consumer.queue.topology import UNANSWERED_MOST, Topology
 from consumer.settings import parse_delay
-from consumer.topology import UNANSWERED_MOST, Topology
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

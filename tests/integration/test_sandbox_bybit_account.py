@@ -161,3 +161,26 @@ async def test_balance_and_fees(caller: BybitCaller, control: SandboxControl) ->
     assert fees["list"] == [
         {"symbol": "BTCUSDT", "takerFeeRate": "0.00055", "makerFeeRate": "0.0002"}
     ]
+
+
+async def test_logs_are_of_the_time_and_the_kind_asked_for(caller: BybitCaller) -> None:
+    await caller.write(CREATE, **BUY)
+    await caller.write(CREATE, **SELL)
+    log, closed = "/v5/account/transaction-log", "/v5/position/closed-pnl"
+    old = {"startTime": "1600000000000", "endTime": "1600000001000"}
+    for asked, length in (({}, 2), ({"type": "TRADE"}, 2), ({"type": "SETTLEMENT"}, 0), (old, 0)):
+        rows = (await caller.read(log, accountType="UNIFIED", **asked))["list"]
+        assert len(rows) == length, asked
+    for asked, length in (({}, 1), (old, 0)):
+        assert len((await caller.read(closed, category="linear", **asked))["list"]) == length
+    wrong = await caller.get(log, startTime="1600000000000", endTime="1700000000000")
+    assert wrong.json()["retCode"] == 10001
+
+
+async def test_there_is_nothing_of_the_other_categories(caller: BybitCaller) -> None:
+    for path in ("/v5/position/list", "/v5/order/realtime", "/v5/market/tickers"):
+        for category in ("inverse", "spot", "option"):
+            assert (await caller.read(path, category=category))["list"] == []
+    assert (await caller.get("/v5/position/list", category="other")).json()["retCode"] == 10001
+    body = {"category": "spot", **BUY}
+    assert (await caller.post(CREATE, body)).json()["retCode"] == 10001

@@ -184,15 +184,16 @@ async def test_position_mode(one_way: MexcCaller, hedge: MexcCaller) -> None:
     assert await hedge.code(change, {"positionMode": 3}) == 600
 
 
-async def test_an_order_without_mode_is_a_hedge_order(
+async def test_an_order_without_mode_is_taken_as_the_account_is_or_as_hedge(
     one_way: MexcCaller, hedge: MexcCaller, control: SandboxControl
 ) -> None:
     assert await code(hedge) == 0
     assert await code(hedge, positionMode=2) == 7002
-    assert await code(one_way) == 7002
-    await control.set_variant("mexc", "missing_position_mode", "account")
     assert await code(one_way) == 0
     assert await code(one_way, positionMode=1) == 7002
+    await control.set_variant("mexc", "missing_position_mode", "hedge")
+    assert await code(one_way) == 7002
+    assert await code(hedge) == 0
 
 
 async def test_two_legs_in_hedge_mode(hedge: MexcCaller) -> None:

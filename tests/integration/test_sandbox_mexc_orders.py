@@ -262,8 +262,6 @@ async def test_how_orders_end(
         ({"takeProfitPrice": 90_000}, 5003),
         ({"stopLossPrice": 110_000}, 5003),
         ({"positionMode": 1}, 7002),
-        ({"positionMode": None}, 7002),
-        ({"symbol": "ADA_USDT", "vol": 1}, 7008),
         ({"symbol": "PEPE_USDT", "vol": 100, "openType": 2}, 9070),
         ({"symbol": "OP_USDT", "vol": 100, "openType": 1}, 9071),
     ],
@@ -506,11 +504,108 @@ async def test_faults_know_symbol_and_client_id(
     ]
 
 
-async def test_conditional_orders_are_honestly_refused(caller: MexcCaller) -> None:
-    for path in ("planorder/place/v2", "planorder/place", "stoporder/place"):
-        answer = (await caller.post(path, body())).json()
-        assert (answer["success"], answer["code"]) == (False, 604)
-        assert "sandbox" in answer["message"]
+async def test_an_order_may_have_to_be_worth_something(
+    caller: MexcCaller, control: SandboxControl
+) -> None:
+    small = body(symbol="ADA_USDT", vol=1)
+    assert await caller.code("order/create", small) == 0
+    await control.set_variant("mexc", "least_value", "5")
+    assert await caller.code("order/create", small) == 7008
+    close = body(symbol="ADA_USDT", vol=1, side=4, reduceOnly=True)
+    assert await caller.code("order/create", close) == 0
+
+
+PLAN = {"triggerType": 2, "executeCycle": 1, "orderType": 5, "trend": 1}
+
+
+async def guarded(caller: MexcCaller, **fields: object) -> int:
+    """A position of ten contracts, guarded afterwards; the guard's number."""
+    await create(caller)
+    (held,) = await caller.read("position/open_positions")
+    prices = {"takeProfitPrice": 110_000, "stopLossPrice": 90_000, "vol": 4}
+    wanted = {"positionId": held["positionId"], **prices, **fields}
+    answer = await caller.write("stoporder/place", {k: v for k, v in wanted.items() if v})
+    return int(answer["id"])
+
+
+async def volume(caller: MexcCaller) -> int:
+    rows = await caller.read("position/open_positions")
+    return int(rows[0]["holdVol"]) if rows else 0
+
+
+@pytest.mark.parametrize(("price", "side"), [("110000", 1), ("89000", 2)])
+async def test_part_of_a_position_is_guarded(
+    caller: MexcCaller, control: SandboxControl, price: str, side: int
+) -> None:
+    number = await guarded(caller)
+    (row,) = await caller.read("stoporder/open_orders", symbol=SYMBOL)
+    assert (row["id"], row["state"], row["vol"], row["triggerSide"]) == (number, 1, 4, 0)
+    assert (row["takeProfitPrice"], row["stopLossPrice"]) == (110_000, 90_000)
+    assert await caller.read("order/list/open_orders") == []
+    assert await caller.read("planorder/list/orders") == []
+    await control.set_price("BTCUSDT", price)
+    assert await volume(caller) == 6
+    (row,) = await caller.read("stoporder/list/orders", is_finished=1)
+    assert (row["state"], row["triggerSide"], row["realityVol"]) == (3, side, 4)
+
+
+async def test_a_guard_is_changed_and_cancelled(
+    caller: MexcCaller, control: SandboxControl
+) -> None:
+    number = await guarded(caller, vol=0)
+    change = {"stopPlanOrderId": number, "stopLossPrice": 80_000}
+    await caller.write("stoporder/change_plan_price", change)
+    await control.set_price("BTCUSDT", "89000")
+    assert await volume(caller) == 10
+    await caller.write("stoporder/cancel", [{"stopPlanOrderId": number}])
+    assert await caller.code("stoporder/cancel", [{"stopPlanOrderId": number}]) == 2040
+    await control.set_price("BTCUSDT", "79000")
+    assert await volume(caller) == 10
+    assert await caller.code("stoporder/place", {"positionId": 1, "stopLossPrice": 1}) == 2009
+
+
+async def test_a_trigger_order_waits_beside_the_book(
+    caller: MexcCaller, control: SandboxControl
+) -> None:
+    await create(caller)
+    close = body(side=4, **PLAN)
+    number = await caller.write("planorder/place", {**close, "triggerPrice": 99_000})
+    other = await caller.write("planorder/place/v2", {**close, "triggerPrice": "98000.5"})
+    assert isinstance(number, int)
+    waiting = await caller.read("planorder/list/orders", symbol=SYMBOL, states="1")
+    assert [(row["id"], row["triggerPrice"]) for row in waiting] == [
+        (str(other), Decimal("98000.5")),
+        (str(number), 99_000),
+    ]
+    await caller.write("order/cancel_all", {"symbol": SYMBOL})
+    assert await caller.read("order/list/open_orders") == []
+    await caller.write("planorder/cancel", [{"symbol": SYMBOL, "orderId": other}])
+    assert await caller.code("planorder/cancel", [{"symbol": SYMBOL, "orderId": other}]) == 2040
+    await control.set_price("BTCUSDT", "99000")
+    assert await caller.read("position/open_positions") == []
+    states = {row["id"]: row["state"] for row in await caller.read("planorder/list/orders")}
+    assert states == {str(number): 3, str(other): 2}
+    assert (await caller.read(f"order/get/{number}"))["state"] == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"triggerPrice": 0}, 3004),
+        ({"triggerPrice": "soon"}, 600),
+        ({"triggerType": 3}, 600),
+        ({"executeCycle": 9}, 600),
+        ({"orderType": 6}, 2029),
+        ({"trend": 4}, 600),
+    ],
+)
+async def test_what_is_wrong_with_a_trigger_order(
+    caller: MexcCaller, wrong: dict[str, Any], code: int
+) -> None:
+    asked = {**body(side=1), **PLAN, "triggerPrice": 99_000, **wrong}
+    assert await caller.code("planorder/place", asked) == code
+    await caller.write("planorder/cancel_all", {})
+    assert await caller.read("planorder/list/orders") == []
 
 
 async def test_attached_protection_closes_the_position(

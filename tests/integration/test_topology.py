@@ -11,10 +11,10 @@ import aio_pika
 import aiormq.exceptions
 import pytest
 
-from consumer import broker, declare
 from consumer.errors import BrokerUnavailable, TopologyMismatch
+from consumer.queue import broker, declare
+from consumer.queue.topology import Topology
 from consumer.settings import Settings
-from consumer.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

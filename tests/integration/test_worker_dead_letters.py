@@ -190,7 +190,11 @@ async def test_a_dead_letter_says_what_when_and_whose(letters: Letters) -> None:
     # The broker counts deliveries of a quorum queue in a header of its own.
     headers = {k: v for k, v in letter.headers.items() if k != "x-delivery-count"}
     failed_at = datetime.fromisoformat(str(headers.pop("trade-failed-at")))
+    batch_at = datetime.fromisoformat(str(headers.pop("trade-batch-at")))
+    assert batch_at <= failed_at
     assert before <= failed_at <= datetime.now(UTC)
+    # Letters of the tests before may share its batch, so its place in it is not fixed.
+    assert headers.pop("trade-batch-order") in range(10)
     (settled,) = [
         one
         for one in letters.world.workers[0].events("settled")
@@ -203,6 +207,7 @@ async def test_a_dead_letter_says_what_when_and_whose(letters: Letters) -> None:
         "trade-reason": "UNKNOWN_EXCHANGE",
         "trade-error": "unknown exchange 'kraken'; known here: binance, bybit, mexc",
         "trade-batch-id": settled["batch_id"],
+        "trade-exchange": "kraken",
         "trade-attempts": 1,
         "trade-request-id": message["requestId"],
     }

@@ -1,4 +1,4 @@
-"""Workers and lines that freeze for longer than any lease, and wake up again."""
+"""Workers and lines that freeze for longer than any lease, and wake up; consumers that are gone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from consumer.resolver import INTERRUPTED
+import pytest
+
+from consumer.execution.resolver import INTERRUPTED
 from providers.sandbox.faults import FaultKind
 from storage.identity import client_order_id
 from storage.orders import get_events
 from tests.support.messages import trade
 from tests.support.proxy import Proxy
+from tests.support.together import Together
 from tests.support.waiting import eventually
 from tests.support.world import PATIENT_LADDER
 
 if TYPE_CHECKING:
     from tests.conftest import NewWorld
+    from tests.support.together import UnderWay
     from tests.support.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+together = Together()
 
 TRADES = {
     "BTCUSDT": "0.005", "ETHUSDT": "0.1", "SOLUSDT": "1", "XRPUSDT": "50", "ADAUSDT": "100",
@@ -68,7 +76,8 @@ async def _freeze_and_wake(world: World, seed: int) -> None:
     assert await world.amqp.depth(world.topology.dead_letter_queue) == 0
 
 
-async def test_a_worker_that_wakes_up_after_others_took_over_sends_nothing_twice(
+@together
+async def a_worker_that_wakes_up_after_others_took_over_sends_nothing_twice(
     new_world: NewWorld,
 ) -> None:
     worlds = [await new_world(**FREEZING) for _ in range(3)]
@@ -82,9 +91,8 @@ async def test_a_worker_that_wakes_up_after_others_took_over_sends_nothing_twice
     assert INTERRUPTED in codes, "no order was frozen in mid-send: the test proves nothing"
 
 
-async def test_lines_that_fall_silent_are_noticed_and_nothing_is_lost(
-    new_world: NewWorld,
-) -> None:
+@together
+async def lines_that_fall_silent_are_noticed_and_nothing_is_lost(new_world: NewWorld) -> None:
     """To the broker, the ledger and the exchange: taken, but never answered."""
     worlds = {
         name: await new_world(**FREEZING, broker_timeout=2.0, database_timeout=1.0)
@@ -138,3 +146,37 @@ async def _fall_silent(world: World, where: str) -> None:
     assert len(world.truth) == len(ids)
     await world.empty()
     assert await world.amqp.depth(world.topology.dead_letter_queue) == 0
+
+
+@together
+async def a_consumer_that_the_broker_ends_is_made_anew(new_world: NewWorld) -> None:
+    """The queue is deleted under it: the connection stays, the channel too, no error is raised."""
+    world = await new_world(collect_dead_letters=True, exchange_request_timeout=10.0)
+    running = await world.start_worker()
+    slow, next_one = trade(), trade(symbol="ETHUSDT", quantity="0.1")
+    world.fault(FaultKind.DELAY_REPLY, request_id=slow["requestId"], ms=1500)
+    await world.publish(slow)
+    await eventually(lambda: world.placed(slow["requestId"]), what="the order at the exchange")
+
+    async with world.amqp.channel() as channel:
+        await channel.queue_delete(world.topology.dead_letter_queue)
+        await channel.queue_delete(world.topology.queue)
+
+    await running.says("the broker ended our consumer, consuming again")
+    await running.consuming(2)
+    await world.publish(next_one, b"no trade")
+    await world.reached([slow["requestId"], next_one["requestId"]], "FILLED")
+    await running.says("dead letters collected")
+    (settled,) = [
+        one for one in running.events("settled") if one.get("request_id") == slow["requestId"]
+    ]
+    assert settled["settlement"] == "ack"
+    assert await running.stop() == 0
+
+
+under_way = together.fixture()
+
+
+@pytest.mark.parametrize("flow", together.names)
+async def test_together(under_way: UnderWay, flow: str) -> None:
+    await under_way[flow]

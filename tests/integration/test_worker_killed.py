@@ -14,12 +14,18 @@ from storage.identity import client_order_id
 from storage.orders import get_events
 from storage.states import OrderState
 from tests.support.messages import trade
+from tests.support.together import Together
 from tests.support.waiting import eventually
 from tests.support.world import PATIENT_LADDER
 
 if TYPE_CHECKING:
     from tests.conftest import NewWorld
+    from tests.support.together import UnderWay
     from tests.support.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+together = Together()
 
 ORDERS = 60
 KILLS = 4
@@ -60,8 +66,8 @@ async def flow(world: World, seed: int) -> None:
     assert await running.stop() == 0
 
 
-@pytest.mark.timeout(180)
-async def test_killed_workers_lose_nothing_and_double_nothing(new_world: NewWorld) -> None:
+@together
+async def killed_workers_lose_nothing_and_double_nothing(new_world: NewWorld) -> None:
     worlds = [await new_world(retry_delays=PATIENT_LADDER, concurrent_batches=2) for _ in range(3)]
 
     await asyncio.gather(*(flow(world, seed) for seed, world in enumerate(worlds, start=11)))
@@ -79,8 +85,10 @@ async def test_killed_workers_lose_nothing_and_double_nothing(new_world: NewWorl
     assert taken_over["interrupted in mid-send"] > 0
 
 
-async def test_a_kill_at_each_point_of_a_send_places_the_order_once(world: World) -> None:
+@together
+async def a_kill_at_each_point_of_a_send_places_the_order_once(new_world: NewWorld) -> None:
     """The request is lost with the worker, or lands after its death, or had landed before."""
+    world = await new_world()
     messages = {
         "lost": trade(symbol="BTCUSDT"),
         "lands later": trade(symbol="ETHUSDT", quantity="0.1"),
@@ -120,3 +128,11 @@ async def _more(world: World, count: int, publishing: asyncio.Task[None]) -> Non
     await eventually(
         lambda: len(world.truth) >= goal or publishing.done(), within=20, what="some more orders"
     )
+
+
+under_way = together.fixture()
+
+
+@pytest.mark.parametrize("flow", together.names)
+async def test_together(under_way: UnderWay, flow: str) -> None:
+    await under_way[flow]

@@ -6,18 +6,26 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from consumer.topology import UNANSWERED_MOST
+import pytest
+
+from consumer.queue.topology import UNANSWERED_MOST
 from providers.sandbox.faults import FaultKind
 from storage.orders import get_events
 from storage.states import OrderState
 from tests.support.messages import trade
+from tests.support.together import Together
 
 if TYPE_CHECKING:
     from tests.conftest import NewWorld
-    from tests.support.world import World
+    from tests.support.together import UnderWay
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+together = Together()
 
 
-async def test_a_burst_over_the_rate_limit_is_filled_in_the_end(new_world: NewWorld) -> None:
+@together
+async def a_burst_over_the_rate_limit_is_filled_in_the_end(new_world: NewWorld) -> None:
     world = await new_world(
         limits="published", fill_delay=0.005, retry_delays="300ms,600ms,1s,1s,1s,2s"
     )
@@ -46,7 +54,9 @@ async def test_a_burst_over_the_rate_limit_is_filled_in_the_end(new_world: NewWo
         assert row.sends == sum(event.after is OrderState.SENDING for event in events)
 
 
-async def test_what_never_gets_through_is_given_up_with_its_reason(world: World) -> None:
+@together
+async def what_never_gets_through_is_given_up_with_its_reason(new_world: NewWorld) -> None:
+    world = await new_world()
     message = trade()
     world.fault(FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create")
     running = await world.start_worker(retry_delays="100ms,200ms,300ms")
@@ -66,12 +76,12 @@ async def test_what_never_gets_through_is_given_up_with_its_reason(world: World)
     assert len(world.creates(message["requestId"])) == 4
 
 
-async def test_a_trade_that_expires_while_it_waits_is_never_sent(world: World) -> None:
-    message = trade(expiresAt=(datetime.now(UTC) + timedelta(seconds=3)).isoformat())
-    world.fault(
-        FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create", count=1
-    )
-    await world.start_worker(retry_delays="3500ms")
+@together
+async def a_trade_that_expires_while_it_waits_is_never_sent(new_world: NewWorld) -> None:
+    world = await new_world(retry_delays="2500ms")
+    world.fault(FaultKind.RATE_LIMIT, endpoint="order/create", count=1)
+    await world.start_worker()
+    message = trade(expiresAt=(datetime.now(UTC) + timedelta(seconds=2)).isoformat())
 
     await world.publish(message)
 
@@ -84,9 +94,11 @@ async def test_a_trade_that_expires_while_it_waits_is_never_sent(world: World) -
     assert world.placed(message["requestId"]) == []
 
 
-async def test_an_exchange_that_can_be_read_only_now_and_then_is_waited_for(
-    world: World,
+@together
+async def an_exchange_that_can_be_read_only_now_and_then_is_waited_for(
+    new_world: NewWorld,
 ) -> None:
+    world = await new_world()
     message = trade(symbol="SOLUSDT", quantity="1")
     # The account's setup has to be known before an order is sized.
     rule = world.fault(FaultKind.DROP_BEFORE, endpoint="position/list", count=6)
@@ -104,8 +116,10 @@ async def test_an_exchange_that_can_be_read_only_now_and_then_is_waited_for(
     assert len(world.creates(message["requestId"])) == 1
 
 
-async def test_a_shorter_ladder_gives_up_what_had_climbed_higher(world: World) -> None:
+@together
+async def a_shorter_ladder_gives_up_what_had_climbed_higher(new_world: NewWorld) -> None:
     """A message that waits on a rung that the new ladder does not have ends like any other."""
+    world = await new_world()
     message = trade()
     world.fault(FaultKind.RATE_LIMIT, request_id=message["requestId"], endpoint="order/create")
     first = await world.start_worker(retry_delays="100ms,150ms,2s,3s")
@@ -120,10 +134,12 @@ async def test_a_shorter_ladder_gives_up_what_had_climbed_higher(world: World) -
     assert letter.headers["trade-attempts"] == 4
 
 
-async def test_a_message_that_killed_its_workers_too_often_waits_and_is_tried_again(
-    world: World,
+@together
+async def a_message_that_killed_its_workers_too_often_waits_and_is_tried_again(
+    new_world: NewWorld,
 ) -> None:
     """Refused unseen, so that it can't kill once more at once; it is not lost, and not buried."""
+    world = await new_world()
     first = await world.start_worker()
     await first.stop()
     message = trade()
@@ -143,3 +159,11 @@ async def test_a_message_that_killed_its_workers_too_often_waits_and_is_tried_ag
     assert (placed["settlement"], placed["attempt"]) == ("ack", 2)
     assert (row.attempts, row.sends) == (1, 1)
     assert await world.amqp.depth(world.topology.dead_letter_queue) == 0
+
+
+under_way = together.fixture()
+
+
+@pytest.mark.parametrize("flow", together.names)
+async def test_together(under_way: UnderWay, flow: str) -> None:
+    await under_way[flow]

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from providers.sandbox.faults import FaultKind
 from providers.sandbox.values import OrderKind, OrderState, Side
+from storage.fills import get_fills, list_positions
 from tests.support.messages import encode, trade
 from tests.support.waiting import eventually
 
@@ -47,6 +48,17 @@ async def test_a_market_order_is_filled_and_told_in_full(shared: World) -> None:
     assert row.intended_at <= row.sent_at
     assert row.finished_at is not None
     assert row.wire_seconds is not None
+
+    fills = await eventually(lambda: get_fills(shared.database, row.request_id), what="the fills")
+    assert sum(fill.quantity for fill in fills) == order.filled
+    assert sum(fill.fee for fill in fills) == order.fee
+    assert {fill.exchange_order_id for fill in fills} == {order.order_id}
+
+    async def position() -> list[Decimal]:
+        kept = await list_positions(shared.database)
+        return [one.position.quantity for one in kept if one.position.symbol == "BTCUSDT"]
+
+    assert await eventually(position, what="the position") == [Decimal("0.005")]
 
 
 async def test_a_close_takes_the_whole_position_and_no_more(shared: World) -> None:

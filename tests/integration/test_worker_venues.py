@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from consumer.protection import as_sent
+from consumer.execution.protection import as_sent
 from providers.binance import PROVIDER
 from providers.outcomes import PlacementKind
 from providers.sandbox.faults import FaultKind

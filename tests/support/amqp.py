@@ -1,6 +1,6 @@
 """RabbitMQ as a producer or an operator sees it: raw publishes, gets, depths. Nothing of ours.
 
-Only the names of the objects come from `consumer.topology`.
+Only the names of the objects come from `consumer.queue.topology`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
     from pamqp.common import FieldValue
 
-    from consumer.topology import Topology
+    from consumer.queue.topology import Topology
 
 TIMEOUT = 10.0
 

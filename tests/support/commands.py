@@ -12,6 +12,7 @@ import structlog
 from typer.testing import CliRunner
 
 from consumer.cli.app import app
+from tests.support.databases import as_worker
 from tests.support.worker import environment_of
 
 if TYPE_CHECKING:
@@ -33,14 +34,15 @@ class Ran:
 
 
 class Commands:
-    """Runs `trade-worker` commands with some settings.
+    """Runs `trade-worker` commands with some settings, as a worker's role in the database.
 
     Args:
-        settings: what the environment says.
+        settings: what the environment says. `migrate` is run as who is named there.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._environ = environment_of(settings)
+        self._role = {"DATABASE_URL": as_worker(settings.database_url)}
 
     async def run(self, *arguments: str, stdin: bytes | str | None = None, **environ: str) -> Ran:
         """Run one command; `environ` adds variables."""
@@ -56,7 +58,8 @@ class Commands:
         self, arguments: tuple[str, ...], stdin: bytes | str | None, environ: dict[str, str]
     ) -> Ran:
         wanted: dict[str, str | None] = dict.fromkeys(os.environ)
-        wanted |= self._environ | {"COLUMNS": "200", "TERM": "dumb"} | environ
+        role = {} if arguments[:1] == ("migrate",) else self._role
+        wanted |= self._environ | role | {"COLUMNS": "200", "TERM": "dumb"} | environ
         try:
             result = CliRunner().invoke(app, list(arguments), input=stdin, env=wanted)
         finally:

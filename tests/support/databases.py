@@ -1,4 +1,8 @@
-"""A PostgreSQL database for each test, copied from a migrated template."""
+"""A PostgreSQL database for each test, copied from a migrated template.
+
+The tables belong to whoever the server's URL names. What is tested works as `WORKER`, a role that
+may do what a worker needs and no more, so that every test shows that this is enough.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,40 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from consumer.settings import Settings
-from storage import migrate, postgres
+from storage import migrate, postgres, roles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from storage.postgres import Database
+
     Connection = asyncpg.Connection[asyncpg.Record]
 
 T = TypeVar("T")
+WORKER = "trade_worker"
+_PASSWORD = "no-secret"
 
 
 def named(url: str, name: str) -> str:
     """The URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def as_worker(url: object) -> str:
+    """The URL for the role that workers, commands and the API have; a password in it is kept."""
+    parts = urlsplit(str(url))
+    place = parts.netloc.rsplit("@", 1)[-1]
+    password = parts.password or _PASSWORD
+    return urlunsplit(parts._replace(netloc=f"{WORKER}:{password}@{place}"))
+
+
+async def make_role(database: Database) -> None:
+    """Have the role, and give it its rights in this database."""
+    await database.execute(
+        f"DO $$ BEGIN CREATE ROLE {WORKER} LOGIN PASSWORD '{_PASSWORD}'; "
+        "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    )
+    await roles.grant(database, WORKER)
 
 
 @asynccontextmanager
@@ -56,6 +81,7 @@ async def create_migrated(server_url: str, name: str) -> str:
     database = await postgres.connect(Settings(database_url=url), give_up_after=10)
     try:
         await migrate.migrate(database)
+        await make_role(database)
     finally:
         await database.aclose()
     return url

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from providers.orders import OrderType, PreparedOrder, Side
 from storage.identity import client_order_id, fingerprint
-from storage.ledger import Change, Claimed, Intent, Ledger, NewOrder
+from storage.ledger import Change, Claimed, Intent, Lane, Ledger, NewOrder
 from storage.states import OrderState
 
 if TYPE_CHECKING:
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 LEASE = timedelta(seconds=60)
 
 
-def open_ledger(database: Database, lease: timedelta = LEASE) -> Ledger:
-    """The ledger as a new owner sees it."""
-    return Ledger(database, uuid4(), lease)
+def open_ledger(
+    database: Database, lease: timedelta = LEASE, alive_for: timedelta | None = None
+) -> Ledger:
+    """The ledger as a new owner sees it, who counts as alive for as long as a claim holds."""
+    alive = lease if alive_for is None else alive_for
+    return Ledger(database, uuid4(), lease, alive_for=alive, send_within=alive / 10)
 
 
 def new_order(request_id: str, **fields: Any) -> NewOrder:  # noqa: ANN401 - fields of any type
@@ -58,7 +61,7 @@ def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above
         "request_id": row.request_id,
         "fence": row.fence,
         "before": row.state,
-        "exchange": row.exchange,
+        "lane": Lane(row.exchange, row.account, row.symbol),
         "order": PreparedOrder(
             client_order_id=row.client_order_id,
             symbol=row.symbol,
@@ -76,8 +79,16 @@ def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above
 def change(
     row: OrderRow, before: OrderState, after: OrderState, **details: Unpack[ChangeDetails]
 ) -> Change:
-    """What became of a claimed order."""
-    return Change(request_id=row.request_id, fence=row.fence, before=before, after=after, **details)
+    """What became of a claimed order; with its lease its lane is given up."""
+    lane = None if details.get("keep_lease") else Lane(row.exchange, row.account, row.symbol)
+    return Change(
+        request_id=row.request_id,
+        fence=row.fence,
+        before=before,
+        after=after,
+        lane=lane,
+        **details,
+    )
 
 
 # A way from a claim to each state, over steps that the table allows; RECEIVED is the claim itself.

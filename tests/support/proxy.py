@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _HOST = "127.0.0.1"
 
@@ -36,6 +38,7 @@ class Proxy:
         self._flowing.set()
         self._refusing = False
         self.cuts = 0
+        self.refused = 0
 
     @property
     def url(self) -> str:
@@ -73,18 +76,23 @@ class Proxy:
         """Cut what there is, and end every new connection as soon as it is made."""
         self._refusing = True
         self.cut()
-        yield
-        self._refusing = False
+        try:
+            yield
+        finally:
+            self._refusing = False
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """Take connections and bytes, but pass nothing on; then go on as if nothing had been."""
         self._flowing.clear()
-        yield
-        self._flowing.set()
+        try:
+            yield
+        finally:
+            self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
+            self.refused += 1
             writer.transport.abort()
             return
         task = asyncio.current_task()
@@ -101,15 +109,32 @@ class Proxy:
             return
         self._writers.add(far_writer)
         try:
-            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
+            await self._carry((reader, writer), (far_reader, far_writer))
         finally:
             for one in (writer, far_writer):
                 self._writers.discard(one)
                 one.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def listener(self) -> Callable[[bytes], None]:
+        """Make what is told of the bytes that the client of one connection sends."""
+        return lambda _: None
+
+    async def _carry(self, near: End, far: End) -> None:
+        """Carry one connection's bytes, both ways, to its end."""
+        await asyncio.gather(
+            self._pass(near[0], far[1], self.listener()),
+            self._pass(far[0], near[1], lambda _: None),
+        )
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        told: Callable[[bytes], None],
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                told(data)
                 await asyncio.sleep(self._delay)
                 await self._flowing.wait()
                 writer.write(data)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-STOP_SECONDS = 10.0
-START_SECONDS = 20.0
+STOP_SECONDS = 30.0
+START_SECONDS = 60.0  # a machine may have other things to do
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

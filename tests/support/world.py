@@ -12,13 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from consumer.queue.topology import Topology
 from consumer.settings import Settings
-from consumer.topology import Topology
 from providers.sandbox.faults import FaultRule
 from providers.sandbox.server import start_sandbox
 from storage import postgres
 from storage.identity import client_order_id
-from storage.orders import OrderFilter, get_order, list_orders
+from storage.orders import OrderFilter, get_order, get_orders, list_orders
+from tests.support import databases
 from tests.support.amqp import Amqp
 from tests.support.messages import encode
 from tests.support.waiting import eventually
@@ -40,10 +41,15 @@ if TYPE_CHECKING:
 QUICK_LADDER = "200ms,400ms,800ms,1s"
 PATIENT_LADDER = "200ms,400ms,800ms,1s,1s,2s,2s,3s,3s,3s"
 
+_PATIENT = 30.0  # seconds for a statement of the test's own
+
 # The waits of the promise, as short as the settings allow.
 QUICK: dict[str, Any] = {
     "retry_delays": QUICK_LADDER,
+    "collect_dead_letters": False,  # most tests read them as the broker has them
+    "rate_limits": "off",  # nothing here is about the exchange's limits, unless a flow says so
     "claim_lease": 1.0,
+    "worker_lease": 1.0,
     "send_within": 0.5,
     "absence_margin": 1.0,
     "exchange_recv_window_ms": 1000,
@@ -62,7 +68,7 @@ class Place:
 
     Attributes:
         name: unique among all worlds of these servers, `[a-z0-9_]`.
-        database_url: a database of the world's own.
+        database_url: a database of the world's own, as the owner of its tables.
         folder: for the workers' logs and whatever they write.
     """
 
@@ -74,7 +80,13 @@ class Place:
 
 @dataclass(slots=True)
 class World:
-    """One isolated flow; made by `open_world`."""
+    """One isolated flow; made by `open_world`.
+
+    Attributes:
+        settings: what workers and commands are given; they are no owners of the database's tables.
+        database: a pool of the tables' owner, for the test.
+        owner_url: the database for the tables' owner.
+    """
 
     settings: Settings
     sandbox: RunningSandbox
@@ -82,6 +94,7 @@ class World:
     database: Database
     folder: Path
     name: str
+    owner_url: str
     topologies: list[Topology]
     workers: list[WorkerProcess] = field(default_factory=list)
 
@@ -166,19 +179,24 @@ class World:
         """Wait until orders are in one of some states; returns them in the order asked for."""
         wanted = [str(one) for one in request_ids]
 
-        async def rows() -> list[OrderRow]:
-            found = {row.request_id: row for row in await self.orders()}
-            self._seen = {one: found[one].state if one in found else None for one in wanted}
-            return [found[one] for one in wanted if one in found and found[one].state in states]
-
         async def all_there() -> list[OrderRow] | None:
-            there = await rows()
+            # Counted where they are: reading them all takes time from whatever is in this process.
+            (row,) = await self.database.fetch(
+                "SELECT count(*) AS n FROM orders WHERE request_id = ANY($1) AND state = ANY($2)",
+                wanted,
+                states,
+            )
+            if row["n"] < len(set(wanted)):
+                return None
+            rows = {row.request_id: row for row in await get_orders(self.database, wanted)}
+            there = [rows[one] for one in wanted if rows[one].state in states]
             return there if len(there) == len(wanted) else None
 
         try:
             return await eventually(all_there, within=within, every=0.05)
         except AssertionError:
-            left = {one: str(state) for one, state in self._seen.items() if state not in states}
+            found = {row.request_id: row.state for row in await self.orders()}
+            left = {one: str(found.get(one)) for one in wanted if str(found.get(one)) not in states}
             raise AssertionError(
                 f"not {'/'.join(states)} within {within:g} s: {left}\n"
                 + "\n".join(f"--- {worker.log}\n{worker.text[-6000:]}" for worker in self.workers)
@@ -186,9 +204,23 @@ class World:
 
     async def look_now(self) -> None:
         """Make every look due that a worker had borrowed when it ended; it would be later."""
-        await self.database.execute(
-            "UPDATE orders SET check_at = now() WHERE check_at > now() + interval '3 s'"
-        )
+        # Waits for no row that a worker is writing, or each might wait for the other: such a row is
+        # tried again, one that is due already is not.
+        done: set[str] = set()
+
+        async def all_due() -> bool:
+            rows = await self.database.fetch(
+                "UPDATE orders SET check_at = now() WHERE request_id IN (SELECT request_id "
+                "FROM orders WHERE check_at > now() + interval '3 s' FOR UPDATE SKIP LOCKED) "
+                "RETURNING request_id"
+            )
+            done.update(row["request_id"] for row in rows)
+            left = await self.database.fetch(
+                "SELECT request_id FROM orders WHERE check_at > now() + interval '3 s'"
+            )
+            return done.issuperset(row["request_id"] for row in left)
+
+        await eventually(all_due, what="every look to be due")
 
     # The exchange.
 
@@ -230,8 +262,6 @@ class World:
         doubled = {one: count for one, count in counts.items() if count > 1}
         assert not doubled, f"placed more than once: {doubled}"
 
-    _seen: dict[str, object] = field(default_factory=dict, repr=False)
-
 
 @asynccontextmanager
 async def open_world(
@@ -256,7 +286,7 @@ async def open_world(
             {
                 **QUICK,
                 "amqp_url": place.amqp_url,
-                "database_url": place.database_url,
+                "database_url": databases.as_worker(place.database_url),
                 "trade_queue": place.name,
                 "trade_exchange": f"{place.name}.trade",
                 "bybit_api_key": sandbox.key(),
@@ -267,7 +297,16 @@ async def open_world(
                 **values,
             }
         )
-        database = await postgres.connect(settings, give_up_after=10)
+        # The test's own pool is patient, unless it is the time-out that is tried.
+        seconds = values.get("database_timeout", _PATIENT)
+        patient = Settings.model_validate(
+            {
+                **settings.model_dump(),
+                "database_url": place.database_url,
+                "database_timeout": seconds,
+            }
+        )
+        database = await postgres.connect(patient, give_up_after=30)
         stack.push_async_callback(database.aclose)
         amqp = Amqp(place.amqp_url)
         stack.push_async_callback(amqp.aclose)
@@ -278,6 +317,7 @@ async def open_world(
             database=database,
             folder=place.folder,
             name=place.name,
+            owner_url=place.database_url,
             topologies=[Topology.of(settings)],
         )
         stack.push_async_callback(_clear, world)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from consumer.decoding import decode
+from consumer.contract.decoding import decode
 from consumer.errors import MalformedMessage
 from tests.fakes.messages import MAX_BYTES
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from consumer.batching import Batch, Batcher
+from consumer.queue.batching import Batch, Batcher
 
 # Powers of two add up without rounding, so that a deadline is met exactly.
 STEPS = st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0, 4.0])

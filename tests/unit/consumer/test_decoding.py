@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from consumer.decoding import decode, request_id_of
+from consumer.contract.decoding import decode, request_id_of
 from tests.fakes.messages import MAX_BYTES, body, message
 from tests.unit.consumer.decoding_checks import fault, raw
 

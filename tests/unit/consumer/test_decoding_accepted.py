@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.decoding import decode
+from consumer.contract.decoding import decode
+from consumer.contract.message import TradeMessage
 from consumer.errors import MalformedMessage
-from consumer.message import TradeMessage
 from providers.orders import Action, OrderType, TimeInForce
 from storage.identity import fingerprint
 from tests.fakes.messages import MAX_BYTES, message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,7 +93,7 @@ async def test_an_intent_that_took_too_long_is_not_sent(
 
 @on_virtual_time
 async def test_the_intent_covers_the_last_moment_in_which_it_may_be_accepted() -> None:
-    """Commit, connect, send, a clock error, once more, and the exchange's own window."""
+    """Commit, a slot, connect, send, a clock error, once more, and the exchange's own window."""
     stage = Stage()
     stage.exchange.plan.append(drop())
     landed: list[timedelta] = []
@@ -106,7 +107,7 @@ async def test_the_intent_covers_the_last_moment_in_which_it_may_be_accepted() -
     await stage.deliver(message())
     limit = stage.settings
     longest = limit.send_within + 2 * (
-        limit.exchange_connect_timeout + limit.exchange_request_timeout
+        limit.slot_wait + limit.exchange_connect_timeout + limit.exchange_request_timeout
     )
     assert landed == [timedelta(seconds=longest) + FakeExchange.acceptance_window]
 
@@ -226,3 +227,61 @@ async def test_a_defect_in_the_preparation_is_not_swallowed_and_nothing_is_sent(
         await stage.deliver(message())
     assert stage.sends == 0
     assert (await stage.deliver(message())).kind is K.PLACED
+
+
+# The request slot is waited for before the intent.
+
+
+@on_virtual_time
+async def test_an_order_without_a_request_slot_goes_back_and_nothing_was_sent() -> None:
+    stage = Stage()
+    far = ExchangeUnavailable(
+        "fake", "the next slot is far", outcome_class=OutcomeClass.RATE_ACCOUNT, retry_after=9.0
+    )
+    stage.exchange.slots.append(far)
+    outcome = await stage.deliver(message())
+    assert (outcome.kind, outcome.reason, outcome.state) == (K.RETRY, "RATE_LIMITED", S.DEFERRED)
+    assert stage.path() == [S.RECEIVED, S.DEFERRED], "no intent was committed"
+    assert stage.sends == 0
+
+    outcome = await stage.deliver(message(), attempt=2)
+    assert outcome.kind is K.PLACED
+    assert len(stage.exchange.reserved) == 2
+
+
+@on_virtual_time
+async def test_a_message_that_expires_while_it_waits_for_its_slot_is_not_sent() -> None:
+    stage = Stage()
+    stage.exchange.while_reserving = lambda: stage.clock.advance(3)
+    outcome = await stage.deliver(message(expiresAt=(START + timedelta(seconds=2)).isoformat()))
+    assert (outcome.kind, outcome.state) == (K.REFUSED, S.EXPIRED)
+    assert stage.sends == 0
+
+
+@on_virtual_time
+async def test_a_test_message_takes_no_request_slot() -> None:
+    stage = Stage()
+    await stage.deliver(message(test=True))
+    assert stage.exchange.reserved == []
+
+
+@pytest.mark.parametrize(("waited", "sent"), [(4.9, True), (5.1, False)])
+@on_virtual_time
+async def test_a_mark_price_that_grows_too_old_at_the_limiter_is_read_again(
+    waited: float,
+    sent: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """0.005 coins are worth 100 while the order is prepared, and more when its slot has come."""
+    stage = Stage()
+    stage.controls.put({"trade:max_order_notional": "100"})
+
+    def wait() -> None:
+        stage.clock.advance(waited)
+        stage.exchange.mark = Decimal(20001)
+
+    stage.exchange.while_reserving = wait
+    outcome = await stage.deliver(message())
+    assert stage.sends == sent
+    if not sent:
+        assert outcome.reason == "MAX_ORDER_NOTIONAL"
+        assert "makes it 100.005" in str(outcome.error)

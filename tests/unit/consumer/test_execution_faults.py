@@ -201,3 +201,19 @@ async def test_a_worker_that_is_stopped_during_the_send_leaves_an_intent_to_be_r
     outcome = await Stage(beside=stage).deliver(message(), attempt=1)
     assert (outcome.kind, outcome.state) == (K.PLACED, S.FILLED)
     assert stage.sends == 1
+
+
+@on_virtual_time
+async def test_who_stood_still_before_the_signature_does_not_send_what_others_may_have_sent() -> (
+    None
+):
+    """A process that is frozen there wakes when its request counts as over, and is sent again."""
+    stage = Stage()
+    stage.exchange.meanwhile = lambda: stage.clock.advance(60)
+
+    outcome = await stage.deliver(message())
+
+    assert (outcome.kind, outcome.reason, outcome.state) == (K.RETRY, "NOT_PERMITTED", S.DEFERRED)
+    assert stage.sends == 0
+    stage.exchange.meanwhile = lambda: None
+    assert (await stage.deliver(message(), attempt=2)).kind is K.PLACED

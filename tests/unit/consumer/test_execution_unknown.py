@@ -43,7 +43,7 @@ AWAY = ExchangeUnavailable("fake", "no answer", outcome_class=OutcomeClass.UNKNO
         (OrderStatus.NEW, K.PLACED, S.ACCEPTED),
         (OrderStatus.PARTIALLY_FILLED, K.PLACED, S.PARTIALLY_FILLED),
         (OrderStatus.FILLED, K.PLACED, S.FILLED),
-        (OrderStatus.CANCELED, K.PLACED, S.CANCELED),
+        (OrderStatus.CANCELED, K.REFUSED, S.CANCELED),
         (OrderStatus.REJECTED, K.REFUSED, S.REJECTED),
     ],
 )

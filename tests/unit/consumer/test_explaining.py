@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from consumer.broker import say, shown
-from consumer.declare import explain
+from consumer.queue.broker import say, shown
+from consumer.queue.declare import explain
 from consumer.settings import BrokerSettings
 
 

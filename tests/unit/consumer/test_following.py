@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.reconciler import Reconciler
+from consumer.execution.reconciler import Reconciler
+from consumer.outcome import OutcomeKind
 from providers.errors import ExchangeUnavailable, ProviderError
 from providers.orders import OrderStatus, OrderType, PreparedOrder, Side
 from providers.outcomes import OutcomeClass
@@ -33,7 +34,9 @@ AWAY = ExchangeUnavailable("fake", "no answer", outcome_class=OutcomeClass.UNKNO
 
 
 def reconciler(stage: Stage) -> Reconciler:
-    return Reconciler(stage.ledger, stage.router, stage.settings, stage.gate, stage.clock)
+    return Reconciler(
+        stage.ledger, stage.router, stage.settings, stage.gate, stage.clock, stage.controls
+    )
 
 
 def at_exchange(
@@ -82,6 +85,21 @@ async def test_an_order_is_followed_to_its_end(before: OrderState, status: Order
     assert row.check_at is None
     assert row.finished_at is not None
     assert row.filled_quantity == (Decimal("0.005") if status is OrderStatus.FILLED else 0)
+
+
+@on_virtual_time
+async def test_an_order_that_is_rejected_later_becomes_a_dead_letter_with_its_last_state() -> None:
+    stage = Stage()
+    stage.past(message(), S.ACCEPTED, check_at=stage.ledger.now())
+    at_exchange(stage, OrderStatus.REJECTED)
+    await look(stage)
+    await look(stage)
+    assert stage.row().state is S.REJECTED
+    ((row, letter),) = stage.rows.letters
+    assert (row.request_id, letter.reason) == ("r-1", "EXCHANGE_REJECTED")
+    assert stage.row().dead_lettered_at is not None
+    # its message, if it comes once more, has nothing to add
+    assert (await stage.deliver(message())).kind is OutcomeKind.ALREADY_DONE
 
 
 @pytest.mark.parametrize("fault", [None, AWAY, ProviderError("anything")])
@@ -273,3 +291,80 @@ async def test_an_unknown_outcome_is_found_out_before_the_message_comes_back() -
         await asyncio.sleep(3)
     assert stage.row().state is S.FILLED
     assert stage.sends == 1
+
+
+@on_virtual_time
+async def test_a_taken_order_that_is_not_shown_for_long_is_left_to_a_person() -> None:
+    stage = Stage(missing_after=100)
+    stage.past(message(), S.ACCEPTED)
+    await look(stage)
+    since = stage.row().message
+    assert (stage.row().code, stage.row().state) == ("NOT_SHOWN", S.ACCEPTED)
+    stage.clock.advance(60)
+    stage.exchange.look_faults.append(AWAY)
+    await look(stage)  # not to be read is not to be missing; what is known of it is kept
+    stage.clock.advance(30)
+    await look(stage)
+    assert stage.row().message == since
+    stage.clock.advance(20)
+    await look(stage)
+    row = stage.row()
+    assert (row.state, row.code, row.message) == (S.QUARANTINED, "NOT_SHOWN", since)
+    ((_, letter),) = stage.rows.letters
+    assert (letter.reason, letter.error) == ("QUARANTINED", since)
+    assert stage.sends == 0
+
+
+@on_virtual_time
+async def test_a_taken_order_that_is_shown_in_between_is_not_missing() -> None:
+    stage = Stage(missing_after=100)
+    stage.past(message(), S.ACCEPTED)
+    await look(stage)
+    taken = at_exchange(stage)
+    await look(stage)
+    assert stage.row().code is None
+    stage.exchange.executions.clear()
+    stage.clock.advance(99)
+    await look(stage)
+    stage.clock.advance(99)
+    await look(stage)
+    assert stage.row().state is S.ACCEPTED
+    stage.exchange.executions[taken.view.client_order_id] = [taken]
+    taken.view = replace(taken.view, status=OrderStatus.FILLED, filled_quantity=Decimal("0.005"))
+    await look(stage)
+    assert stage.row().state is S.FILLED
+
+
+@pytest.mark.parametrize(
+    ("ours", "changes", "says"),
+    [
+        ("x-1", {"exchange_order_id": "x-9"}, "it is order x-9, ours was x-1"),
+        (None, {"side": Side.SELL}, "side is SELL, sent was BUY"),
+        (None, {"quantity": Decimal(7)}, "quantity is 7, sent was 0.005"),
+    ],
+)
+@on_virtual_time
+async def test_another_order_under_the_id_of_a_taken_one_is_quarantined(
+    ours: str | None, changes: dict[str, Any], says: str
+) -> None:
+    stage = Stage()
+    stage.past(message(), S.ACCEPTED, exchange_order_id=ours)
+    there = at_exchange(stage, OrderStatus.FILLED)
+    there.view = replace(there.view, **{"exchange_order_id": "x-1", **changes})
+    await look(stage)
+    row = stage.row()
+    assert (row.state, row.code) == (S.QUARANTINED, "MISMATCH")
+    assert says in (row.message or "")
+    assert row.filled_quantity == 0
+
+
+@on_virtual_time
+async def test_an_order_of_ours_that_a_person_has_amended_is_followed() -> None:
+    stage = Stage()
+    stage.past(message(), S.ACCEPTED, exchange_order_id="x-1")
+    there = at_exchange(stage, OrderStatus.FILLED)
+    there.view = replace(
+        there.view, exchange_order_id="x-1", quantity=Decimal(7), filled_quantity=Decimal(7)
+    )
+    await look(stage)
+    assert (stage.row().state, stage.row().filled_quantity) == (S.FILLED, Decimal(7))

@@ -12,8 +12,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from consumer.queue.topology import UNANSWERED_MOST, BindingSpec, QueueSpec, Topology, draw
 from consumer.settings import BrokerSettings, parse_delay
-from consumer.topology import UNANSWERED_MOST, BindingSpec, QueueSpec, Topology, draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.lanes import Lanes
+from consumer.queue.lanes import Lanes
 from tests.fakes.virtual_time import on_virtual_time, run, turns
 
 if TYPE_CHECKING:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.logs import _to_json, _without_none, configure
 from consumer.settings import LogFormat
+from consumer.telling.logs import _AsOurs, _without_none, configure, to_json
+from consumer.telling.redaction import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Output(io.TextIOWrapper):
@@ -71,10 +74,11 @@ def logging_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Output
         log_format: LogFormat = LogFormat.JSON,
         output: Output | None = None,
         replica: str | None = None,
+        secrets: Sequence[str] = (),
     ) -> Output:
         out = output if output is not None else Output()
         monkeypatch.setattr(sys, "stdout", out)
-        configure(level, log_format, replica=replica)
+        configure(level, log_format, replica=replica, scrub=Scrubber(secrets))
         return out
 
     with kept_configuration():
@@ -141,6 +145,28 @@ def test_an_exception_is_told_in_its_line(logging_to: Callable[..., Output]) -> 
     assert line["level"] == "error"
 
 
+@pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_a_secret_in_an_exception_or_in_what_a_library_says_is_hidden(
+    logging_to: Callable[..., Output], log_format: LogFormat
+) -> None:
+    secret = 'unheard"word of the key ' * 8  # long enough to be folded somewhere
+    out = logging_to(log_format=log_format, secrets=[secret])
+    said = {"name": "a.library", "levelno": logging.ERROR, "msg": "it has sent %s"}
+
+    def fails() -> None:
+        held = f"held: {secret}"
+        raise RuntimeError(f"outside: {quote(secret, safe='')}") from ValueError(held)
+
+    try:
+        fails()
+    except RuntimeError:
+        logger().exception("execution failed", error=secret, nested={secret: [secret]})
+        _AsOurs().handle(logging.makeLogRecord({**said, "args": (secret,)}))
+    assert "RuntimeError: outside: ***" in out.text()
+    assert "it has sent ***" in out.text()
+    assert "unheard" not in out.text()
+
+
 def test_every_line_names_the_replica(logging_to: Callable[..., Output]) -> None:
     out = logging_to(replica="worker-7")
     logger().info("said")
@@ -203,7 +229,7 @@ VALUES = st.recursive(
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=[]), max_size=10), VALUES))
 def test_any_event_is_one_line_of_json(event: dict[str, Any]) -> None:
-    line = _to_json(_without_none(None, "info", event))
+    line = to_json(_without_none(None, "info", event))
     assert b"\n" not in line
     read = json.loads(line)
     assert len(read) == len([value for value in event.values() if value is not None])

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.meaning import (
+from consumer.execution.meaning import (
     CACHE_IN_DOUBT,
     NOTHING_LEFT,
     STATE_OF_PLACEMENT,
+    confirm_after,
     details_of_placement,
     details_of_view,
     exchange_says,
+    letter_of_end,
     next_look,
     outcome_of_placement,
     outcome_of_row,
@@ -53,6 +55,7 @@ CERTAINLY_NOT_NOW = frozenset(
         OutcomeClass.CLOCK,
         OutcomeClass.OVERLOAD,
         OutcomeClass.NOT_SENT,
+        OutcomeClass.NOT_PERMITTED,
     }
 )
 MAYBE = frozenset(
@@ -271,3 +274,69 @@ def test_an_order_that_was_placed_is_done(state: OrderState) -> None:
     outcome = outcome_of_row(replace(ROW, state=state))
     assert outcome.kind is OutcomeKind.ALREADY_DONE
     assert outcome.state is state
+
+
+# An order that ends without a fill.
+
+TAKEN = replace(ROW, state=OrderState.ACCEPTED, sends=1, exchange_order_id="x-1")
+ENDED = OrderView(
+    client_order_id="tw-1", exchange_order_id="x-1", symbol="BTCUSDT", side=Side.BUY,
+    status=OrderStatus.REJECTED, quantity=Decimal("0.005"), filled_quantity=Decimal(0),
+    average_price=None, fee=None, fee_currency=None, reject_reason="no margin", updated_at=None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("after", "reason", "error"),
+    [
+        (OrderState.REJECTED, "EXCHANGE_REJECTED", "rejected after it was accepted: no margin"),
+        (OrderState.CANCELED, "EXCHANGE_CANCELED", "before anything was filled: no margin"),
+    ],
+)
+def test_what_was_taken_and_came_to_nothing_becomes_a_dead_letter_once(
+    after: OrderState, reason: str, error: str
+) -> None:
+    letter = letter_of_end(TAKEN, after, ENDED)
+    assert letter is not None
+    assert letter.reason == reason
+    assert letter.error.startswith("bybit: ")
+    assert letter.error.endswith(error)
+    # given up before, while its outcome was not known: that letter is there
+    assert letter_of_end(replace(TAKEN, dead_lettered_at=NOW), after, ENDED) is None
+
+
+@pytest.mark.parametrize("terms", ["IOC", "FOK"])
+def test_an_order_that_was_not_to_wait_may_find_nothing(terms: str) -> None:
+    row = replace(TAKEN, payload={"timeInForce": terms})
+    assert letter_of_end(row, OrderState.CANCELED, ENDED) is None
+    assert letter_of_end(row, OrderState.REJECTED, ENDED) is not None
+    done = outcome_of_row(replace(row, state=OrderState.CANCELED))
+    assert done.kind is OutcomeKind.ALREADY_DONE
+
+
+@pytest.mark.parametrize("after", [one for one in OrderState if one is not OrderState.REJECTED])
+def test_what_was_filled_in_part_or_goes_on_is_no_dead_letter(after: OrderState) -> None:
+    part = replace(ENDED, filled_quantity=Decimal("0.001"))
+    assert letter_of_end(TAKEN, after, part) is None
+    if after is not OrderState.CANCELED:
+        assert letter_of_end(TAKEN, after, ENDED) is None
+
+
+def test_a_message_whose_order_came_to_nothing_is_refused_until_it_is_among_the_dead() -> None:
+    row = replace(TAKEN, state=OrderState.CANCELED)
+    again = outcome_of_row(row)
+    assert (again.kind, again.reason) == (OutcomeKind.REFUSED, "EXCHANGE_CANCELED")
+    buried = outcome_of_row(replace(row, dead_lettered_at=NOW))
+    assert buried.kind is OutcomeKind.ALREADY_DONE
+    # Refused at the door once, and then there was nothing left to close.
+    never_there = outcome_of_row(replace(row, exchange_order_id=None))
+    assert never_there.kind is OutcomeKind.ALREADY_DONE
+
+
+@given(st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2040, 1, 1)))  # noqa: DTZ001
+def test_orders_taken_within_two_seconds_are_confirmed_at_the_same_moment(at: datetime) -> None:
+    taken = at.replace(tzinfo=UTC, microsecond=at.microsecond // 1000 * 1000)
+    alone, together = (confirm_after(taken, together=which) for which in (False, True))
+    assert alone < together <= alone + timedelta(seconds=2)
+    due = (taken + together - alone).timestamp()
+    assert abs(due / 2 - round(due / 2)) < 1e-3

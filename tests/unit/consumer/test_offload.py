@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.gate import LedgerGate
-from consumer.offload import Offload, back_off
+from consumer.telling.offload import Offload, back_off
 from storage.errors import LedgerUnavailable
 from storage.objects.store import ObjectInfo, ObjectNotFound, ObjectStoreUnavailable
 from storage.outbox import REPORT, Backlog, OrderStory, Outbox, OutboxEntry, PutBack

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.reports import key_part, key_segment, report_body, report_document, report_key
+from consumer.telling.reports import key_part, key_segment, report_body, report_document, report_key
 from storage.objects.store import check_key
 from storage.states import OrderState
 from tests.fakes.finished_orders import DENIED, EVENTS, FILLED, FINISHED

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.checks import stale
-from consumer.reconciler import Step, progress
-from consumer.resolution import ABSENT_LOOKS, Expected, Verdict, judge, mismatch
-from consumer.routing import route
+from consumer.controls.checks import stale
+from consumer.execution.reconciler import Step, progress
+from consumer.execution.resolution import ABSENT_LOOKS, Expected, Verdict, judge, mismatch
 from providers.orders import OrderStatus, OrderView, Side
 from storage.states import STATE_OF_STATUS, OrderState, may_follow
 from tests.fakes.messages import message
@@ -173,7 +172,7 @@ def test_more_filled_is_news() -> None:
     assert progress(OrderState.PARTIALLY_FILLED, Decimal("0.002"), more).news
 
 
-# Checks before every send, and routing.
+# Checks before every send.
 
 
 @given(MOMENTS, MOMENTS)
@@ -191,10 +190,3 @@ def test_a_message_is_too_old_from_the_moment_it_expires(now: datetime, expires:
 @given(MOMENTS)
 def test_a_message_that_does_not_expire_never_does(now: datetime) -> None:
     assert stale(message(), now) is None
-
-
-@given(st.sampled_from([None, "bybit", "mexc"]), st.sampled_from(["bybit", "binance"]))
-def test_a_message_goes_where_it_says_or_to_the_default(named: str | None, default: str) -> None:
-    assert route(message(exchange=named), default) == (named or default)
-    assume(named is not None)
-    assert route(message(exchange=named), default) == named

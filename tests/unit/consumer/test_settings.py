@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from consumer.queue.topology import Topology
 from consumer.settings import BrokerSettings
-from consumer.topology import Topology
 
 
 @pytest.mark.parametrize(

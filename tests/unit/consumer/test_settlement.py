@@ -13,16 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.dead_letters import bury, dead_letter_headers
-from consumer.delivery import Settlement
 from consumer.outcome import Outcome, OutcomeKind
-from consumer.settlement import SETTLEMENT_OF, Decision, decide
-from consumer.topology import Topology
+from consumer.queue.dead_letters import bury, dead_letter_headers
+from consumer.queue.delivery import Settlement
+from consumer.queue.settlement import SETTLEMENT_OF, Decision, decide
+from consumer.queue.topology import Topology
 from tests.fakes.broker import FakeAcknowledger, FakePublisher, delivery
 from tests.fakes.virtual_time import on_virtual_time, turns
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 TEXTS = st.text(max_size=20) | st.none()
+
+
+def of(request_id: str | None, exchange: str | None = None) -> Outcome:
+    """A refusal of somebody's message."""
+    return Outcome(OutcomeKind.REFUSED, request_id=request_id, exchange=exchange)
 
 
 # The decision.
@@ -159,19 +164,22 @@ DECISION = Decision(Settlement.DEAD_LETTER, "EXPIRED", "too late")
 
 
 def test_the_headers_say_why() -> None:
-    one = delivery(attempt=3, batch_id="b-7")
-    assert dead_letter_headers(one, DECISION, "r-1", NOW) == {
+    one = delivery(attempt=3, batch_id="b-7", batch_order=2, batch_at=NOW)
+    assert dead_letter_headers(one, DECISION, of("r-1", exchange="bybit"), NOW) == {
         "trade-reason": "EXPIRED",
         "trade-error": "too late",
         "trade-batch-id": "b-7",
+        "trade-batch-at": "2026-01-31T12:00:00+00:00",
+        "trade-batch-order": 2,
         "trade-attempts": 3,
         "trade-failed-at": "2026-01-31T12:00:00+00:00",
         "trade-request-id": "r-1",
+        "trade-exchange": "bybit",
     }
 
 
 def test_without_a_request_id_there_is_no_header_for_it() -> None:
-    assert "trade-request-id" not in dead_letter_headers(delivery(), DECISION, None, NOW)
+    assert "trade-request-id" not in dead_letter_headers(delivery(), DECISION, of(None), NOW)
 
 
 def test_the_producers_headers_are_kept_and_the_brokers_and_older_ones_of_ours_are_not() -> None:
@@ -186,6 +194,7 @@ def test_the_producers_headers_are_kept_and_the_brokers_and_older_ones_of_ours_a
             "trade-reason": "OLDER",
             "trade-request-id": "someone-elses",
             "trade-anything": "forged",
+            "trade-replay-of": 7,
             "table": {"nested": True},
             "list": [1, 2],
             "bytes": b"\x00",
@@ -194,25 +203,28 @@ def test_the_producers_headers_are_kept_and_the_brokers_and_older_ones_of_ours_a
             "at": NOW,
         }
     )
-    headers = dead_letter_headers(one, DECISION, None, NOW)
+    headers = dead_letter_headers(one, DECISION, of(None), NOW)
     assert {name: headers[name] for name in headers if not name.startswith("trade-")} == {
         "tenant": "blue",
         "priority": 5,
         "replayed": True,
     }
     assert headers["trade-reason"] == "EXPIRED"
+    assert headers["trade-replay-of"] == 7
     assert "trade-request-id" not in headers
     assert "trade-anything" not in headers
 
 
 def test_a_long_error_is_cut() -> None:
     long = Decision(Settlement.DEAD_LETTER, "X", "e" * 100_000)
-    assert dead_letter_headers(delivery(), long, None, NOW)["trade-error"] == "e" * 1000
+    assert dead_letter_headers(delivery(), long, of(None), NOW)["trade-error"] == "e" * 1000
 
 
 def test_many_headers_do_not_outgrow_a_frame() -> None:
     many: dict[str, object] = {f"h{number}": "x" * 900 for number in range(200)}
-    headers = dead_letter_headers(delivery(headers={**many, "last": 1}), DECISION, "r" * 128, NOW)
+    headers = dead_letter_headers(
+        delivery(headers={**many, "last": 1}), DECISION, of("r" * 128), NOW
+    )
     assert headers["h0"] == "x" * 900
     assert len(pamqp.encode.field_table(dict(headers))) < 32_768
     assert headers["trade-reason"] == "EXPIRED"
@@ -242,7 +254,7 @@ def test_headers_can_always_be_sent(
     headers: dict[str, object], error: str | None, request_id: str | None
 ) -> None:
     decision = Decision(Settlement.DEAD_LETTER, None, error)
-    made = dead_letter_headers(delivery(headers=headers), decision, request_id, NOW)
+    made = dead_letter_headers(delivery(headers=headers), decision, of(request_id), NOW)
     assert len(pamqp.encode.field_table(dict(made))) < 131_072 / 2
     for value in made.values():
         assert isinstance(value, str | int)

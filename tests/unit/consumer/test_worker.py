@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from consumer.delivery import Settlement
 from consumer.errors import BrokerUnavailable, PublishRefused
 from consumer.outcome import Outcome, OutcomeKind
+from consumer.queue.delivery import Settlement
 from storage.states import OrderState
 from tests.fakes.bench import PLACED, Bench
 from tests.fakes.broker import FakeAcknowledger
@@ -133,14 +133,29 @@ async def test_a_dead_letter_that_fails_in_another_way_goes_up_the_ladder(logs: 
 
 
 @on_virtual_time
-async def test_a_mark_that_can_not_be_made_does_not_hold_the_message_up() -> None:
+async def test_a_dead_letter_is_acknowledged_only_when_the_ledger_knows_of_it() -> None:
+    """Or the reconciler would wait for the message of an order that is absent, for ever."""
     bench = Bench()
     bench.fake.plan.append(DENIED)
     bench.ledger.fail_next("mark_dead_lettered")
     taker = bench.arrive()
     await taker.settled.wait()
-    assert bench.journal == ["publish", "ack"]
-    await bench.gate.wait_open()
+    assert bench.journal == ["publish", "mark r-1", "ack"]
+    assert bench.gate.is_open
+
+
+@on_virtual_time
+async def test_without_a_ledger_a_dead_letter_goes_back_when_the_worker_stops() -> None:
+    bench = Bench()
+    bench.fake.plan.append(DENIED)
+    bench.ledger.away = True
+    taker = bench.arrive()
+    await turns()
+    assert bench.journal == ["publish"]
+    await bench.worker.drain()
+    assert bench.journal == ["publish", "requeue"]
+    assert taker.settled.is_set()
+    await bench.gate.aclose()
 
 
 @on_virtual_time

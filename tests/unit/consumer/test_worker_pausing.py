@@ -39,10 +39,10 @@ async def test_a_message_waits_for_the_ledger_and_is_executed_when_it_is_back() 
     bench.fake.plan.append(LedgerUnavailable("PostgreSQL: connection refused"))
     taker = bench.arrive()
     other = bench.arrive(body(requestId="r-2", symbol="ETHUSDT"))
-    await asyncio.sleep(100)
+    await asyncio.sleep(6)
     assert bench.journal == ["ack"], "the one that was on its way was not asked to wait"
     late = bench.arrive(body(requestId="r-3", symbol="XRPUSDT"))
-    await asyncio.sleep(100)
+    await asyncio.sleep(6)
     assert len(bench.fake.asked) == 2, "nothing is begun while it is away"
     bench.ledger.away = False
     for one in (taker, other, late):
@@ -52,6 +52,21 @@ async def test_a_message_waits_for_the_ledger_and_is_executed_when_it_is_back() 
         ("r-3", 1),
         ("r-1", 1),
     ]
+
+
+@on_virtual_time
+async def test_what_waits_for_the_ledger_for_long_is_given_back_for_others_to_have() -> None:
+    bench = Bench(lane_wait=15.0)
+    bench.ledger.away = True
+    bench.gate.report(LedgerUnavailable("away"))
+    for number in range(3):  # in one lane: they do not wait one after the other
+        bench.arrive(body(requestId=f"r-{number}"))
+    await asyncio.sleep(14)
+    assert bench.journal == []
+    await asyncio.sleep(2)
+    assert bench.journal == ["requeue"] * 3
+    assert bench.fake.asked == []
+    await bench.gate.aclose()
 
 
 @on_virtual_time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +13,7 @@ import orjson
 
 from providers.bybit.client import BybitClient
 from providers.http import Http, Timeouts
+from providers.orders import OrderType, PreparedOrder, Side, TimeInForce
 from tests.unit.providers.helpers import FakeClock
 
 if TYPE_CHECKING:
@@ -21,7 +23,17 @@ KEY = "TESTKEY123456"
 SECRET = "testsecret-abcdef-0123456789"
 CREATE = "/v5/order/create"
 TIME = "/v5/market/time"
+REALTIME = "/v5/order/realtime"
+HISTORY = "/v5/order/history"
+POSITIONS = "/v5/position/list"
+ACCOUNT = "/v5/account/info"
+LEVERAGE = "/v5/position/set-leverage"
+MARGIN = "/v5/account/set-margin-mode"
+INSTRUMENTS = "/v5/market/instruments-info"
+EXECUTIONS = "/v5/execution/list"
+CANCEL = "/v5/order/cancel"
 NANO = "1700000000000000000"
+HTML = httpx.Response(502, content=b"<html>Bad Gateway</html>")
 
 INSTRUMENT: dict[str, Any] = {
     "symbol": "BTCUSDT",
@@ -37,6 +49,29 @@ INSTRUMENT: dict[str, Any] = {
         "minNotionalValue": "5",
     },
     "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+}
+
+ORDER = PreparedOrder(
+    client_order_id="tw-0001",
+    symbol="BTCUSDT",
+    side=Side.BUY,
+    order_type=OrderType.MARKET,
+    quantity=Decimal("0.001"),
+    reduce_only=False,
+    time_in_force=TimeInForce.IOC,
+)
+ROW: dict[str, Any] = {
+    "orderId": "5f1c0d3a",
+    "orderLinkId": "tw-0001",
+    "symbol": "BTCUSDT",
+    "side": "Buy",
+    "orderStatus": "Filled",
+    "rejectReason": "EC_NoError",
+    "qty": "0.001",
+    "avgPrice": "94321.5",
+    "cumExecQty": "0.001",
+    "cumFeeDetail": {"USDT": "0.05187683"},
+    "updatedTime": "1700000000125",
 }
 
 Reply = httpx.Response | Exception

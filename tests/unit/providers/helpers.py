@@ -22,10 +22,12 @@ from providers.orders import (
     PreparedOrder,
     TradeRequest,
 )
-from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from providers.outcomes import OutcomeClass, Placement, PlacementKind, permitted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from providers.outcomes import Permit
 
 START = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)  # 1700000000000 ms
 
@@ -152,8 +154,12 @@ class FakeClient:
     async def balances(self) -> Sequence[Balance]:
         return []
 
-    async def place(self, order: PreparedOrder) -> Placement:
+    async def reserve(self, order: PreparedOrder) -> None:
+        await self._called("reserve", order)
+
+    async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
         await self._called("place", order)
+        assert permit() is None
         return Placement(PlacementKind.ACCEPTED, OutcomeClass.ACCEPTED)
 
     async def find_order(self, symbol: str, client_order_id: str) -> OrderView | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from providers.http import Http, Timeouts
+from providers.mexc.clearance import Opening
 from providers.mexc.client import MexcClient
 from providers.mexc.contracts import Listing, contract
 from providers.mexc.exact import dumps, loads
@@ -237,6 +238,6 @@ def make_client(
         Http(Timeouts(1.0, 1.0), httpx.MockTransport(stub)),
         clock or FakeClock(),
         instruments_ttl=3600.0,
-        allow_opening=allow_opening,
+        opening=Opening(allow_opening, "checked-0123456789ab"),
         sleep=lambda _: asyncio.sleep(0),
     )

@@ -404,6 +404,36 @@ async def test_fees_are_not_read_while_request_weight_is_short(
     assert (first.fee, second.fee) == (None, Decimal("0.04716075"))
 
 
+SECOND = {**sample.ORDER, "orderId": 8886774002, "clientOrderId": "tw-0002"}
+WANTED = {"tw-0001": "BTCUSDT", "tw-0002": "BTCUSDT"}
+
+
+async def test_orders_in_a_list_have_their_fees_from_one_request_a_symbol(
+    stub: BinanceStub, clock: FakeClock, client: BinanceClient
+) -> None:
+    stub.answers[ALL_ORDERS] = [ok([sample.ORDER, SECOND, {**SECOND, "clientOrderId": "web_1"}])]
+    other = {**sample.TRADE, "id": 9, "orderId": 8886774002, "commission": "0.05"}
+    stub.answers[TRADES] = [ok([sample.TRADE, other])]
+    found = await client.find_orders(WANTED, clock.now())
+    fees = {name: (view.fee, view.fee_currency) for name, view in found.items()}
+    assert fees == {
+        "tw-0001": (Decimal("0.04716075"), "USDT"),
+        "tw-0002": (Decimal("0.05"), "USDT"),
+    }
+    assert (len(stub.seen(ALL_ORDERS)), len(stub.seen(TRADES))) == (1, 1)
+
+
+@pytest.mark.parametrize("reply", [HTML, httpx.ReadTimeout(""), refused(-1003, status=429), ok([])])
+async def test_orders_in_a_list_are_found_without_fees_that_can_not_be_told(
+    stub: BinanceStub, clock: FakeClock, client: BinanceClient, reply: httpx.Response | Exception
+) -> None:
+    stub.answers[ALL_ORDERS] = [ok([sample.ORDER, SECOND])]
+    stub.answers[TRADES] = [reply]
+    found = await client.find_orders(WANTED, clock.now())
+    assert {name: view.fee for name, view in found.items()} == {"tw-0001": None, "tw-0002": None}
+    assert len(stub.seen(TRADES)) == 1
+
+
 async def test_an_order_that_goes_on_has_no_fee_yet(
     stub: BinanceStub, client: BinanceClient
 ) -> None:
@@ -820,7 +850,7 @@ async def test_no_secret_and_no_signed_url_is_printed(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     signed = client._sign(client._order_call(PREPARED), 1700000000000)
-    signature = signed.url.query.rpartition(b"=")[2].decode()
+    signature = signed.url.rpartition("=")[2]
     echo = orjson.dumps({"code": -1100, "msg": f"bad path {signed.url}"})
     texts = [repr(client), repr(vars(client)), repr(signed)]
     for reply in (

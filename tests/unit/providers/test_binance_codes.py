@@ -230,7 +230,7 @@ NOW = 1700000000000
     ("message", "seconds"),
     [
         ("Way too many requests; IP(10.0.0.1) banned until 1700000120500. Please use", 120.5),
-        ("Way too many requests; IP banned until 1699999999000.", 0.0),
+        ("Way too many requests; IP banned until 1699999999000.", 1.0),
         ("banned until 9999999999999", 3 * 86400.0),
         ("banned until tomorrow", None),
         ("banned until 17000001205001234", None),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.binance.signing import make_signer, query_of, signature
+from providers.binance.signing import make_signer, query_of
+from providers.hashing import signature
 
 SECRET = "testsecret-abcdef-0123456789"
 FUTURES_SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
@@ -117,6 +118,14 @@ SIGNED = {
 def test_published_answers(name: str) -> None:
     secret, message, expected = PUBLISHED[name]
     assert signature(secret.encode(), message.encode()) == expected
+
+
+def test_the_answer_printed_beside_n2_is_that_of_another_text() -> None:
+    secret, message, expected = PUBLISHED["N2"]
+    printed = "f9d0ae5e813ef6ccf15c2b5a434047a0181cb5a342b903b367ca6d27a66e36f2"
+    with_a_stray_space = message.replace("timestamp=", "timestamp= ")
+    assert signature(secret.encode(), message.encode()) == expected != printed
+    assert signature(secret.encode(), with_a_stray_space.encode()) == printed
 
 
 @pytest.mark.parametrize("name", OTHER_ORDERS)

@@ -8,7 +8,6 @@ import hmac
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,16 +19,16 @@ from providers.errors import (
     ExchangeUnavailable,
     NotConfigured,
 )
-from providers.orders import (
-    OrderType,
-    PreparedOrder,
-    Side,
-    TimeInForce,
-)
 from providers.outcomes import OutcomeClass, PlacementKind
 from tests.unit.providers.bybit_stub import (
     CREATE,
+    EXECUTIONS,
+    HTML,
     KEY,
+    ORDER,
+    POSITIONS,
+    REALTIME,
+    ROW,
     SECRET,
     TIME,
     BybitStub,
@@ -43,39 +42,6 @@ from tests.unit.providers.helpers import START, FakeClock
 
 if TYPE_CHECKING:
     from providers.bybit.client import BybitClient
-
-ORDER = PreparedOrder(
-    client_order_id="tw-0001",
-    symbol="BTCUSDT",
-    side=Side.BUY,
-    order_type=OrderType.MARKET,
-    quantity=Decimal("0.001"),
-    reduce_only=False,
-    time_in_force=TimeInForce.IOC,
-)
-ROW: dict[str, Any] = {
-    "orderId": "5f1c0d3a",
-    "orderLinkId": "tw-0001",
-    "symbol": "BTCUSDT",
-    "side": "Buy",
-    "orderStatus": "Filled",
-    "rejectReason": "EC_NoError",
-    "qty": "0.001",
-    "avgPrice": "94321.5",
-    "cumExecQty": "0.001",
-    "cumFeeDetail": {"USDT": "0.05187683"},
-    "updatedTime": "1700000000125",
-}
-REALTIME = "/v5/order/realtime"
-HISTORY = "/v5/order/history"
-POSITIONS = "/v5/position/list"
-ACCOUNT = "/v5/account/info"
-LEVERAGE = "/v5/position/set-leverage"
-MARGIN = "/v5/account/set-margin-mode"
-INSTRUMENTS = "/v5/market/instruments-info"
-EXECUTIONS = "/v5/execution/list"
-CANCEL = "/v5/order/cancel"
-HTML = httpx.Response(502, content=b"<html>Bad Gateway</html>")
 
 
 @pytest.fixture
@@ -344,6 +310,17 @@ async def test_a_message_that_repeats_the_key_is_redacted(
     with pytest.raises(ExchangeRefusal) as caught:
         await client.positions("BTCUSDT")
     assert KEY not in str(caught.value)
+
+
+async def test_a_message_that_repeats_a_signature_is_redacted(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    signature = "0123456789abcdef" * 4
+    stub.answers[CREATE] = stub.answers[POSITIONS] = [business(10004, f"bad sign {signature}!")]
+    assert (await client.place(ORDER)).message == "bad sign ***!"
+    with pytest.raises(ExchangeRefusal) as caught:
+        await client.positions("BTCUSDT")
+    assert signature not in str(caught.value)
 
 
 async def test_the_provider_makes_clients_only_with_credentials(

@@ -20,16 +20,23 @@ from providers.errors import (
 from providers.orders import (
     MarginMode,
     OrderStatus,
-    OrderType,
     PositionMode,
     PositionSide,
-    PreparedOrder,
-    Side,
-    TimeInForce,
 )
 from providers.outcomes import OutcomeClass
 from tests.unit.providers.bybit_stub import (
+    ACCOUNT,
+    CANCEL,
+    EXECUTIONS,
+    HISTORY,
+    HTML,
     INSTRUMENT,
+    INSTRUMENTS,
+    LEVERAGE,
+    MARGIN,
+    POSITIONS,
+    REALTIME,
+    ROW,
     BybitStub,
     business,
     make_client,
@@ -40,39 +47,6 @@ from tests.unit.providers.helpers import FakeClock
 
 if TYPE_CHECKING:
     from providers.bybit.client import BybitClient
-
-ORDER = PreparedOrder(
-    client_order_id="tw-0001",
-    symbol="BTCUSDT",
-    side=Side.BUY,
-    order_type=OrderType.MARKET,
-    quantity=Decimal("0.001"),
-    reduce_only=False,
-    time_in_force=TimeInForce.IOC,
-)
-ROW: dict[str, Any] = {
-    "orderId": "5f1c0d3a",
-    "orderLinkId": "tw-0001",
-    "symbol": "BTCUSDT",
-    "side": "Buy",
-    "orderStatus": "Filled",
-    "rejectReason": "EC_NoError",
-    "qty": "0.001",
-    "avgPrice": "94321.5",
-    "cumExecQty": "0.001",
-    "cumFeeDetail": {"USDT": "0.05187683"},
-    "updatedTime": "1700000000125",
-}
-REALTIME = "/v5/order/realtime"
-HISTORY = "/v5/order/history"
-POSITIONS = "/v5/position/list"
-ACCOUNT = "/v5/account/info"
-LEVERAGE = "/v5/position/set-leverage"
-MARGIN = "/v5/account/set-margin-mode"
-INSTRUMENTS = "/v5/market/instruments-info"
-EXECUTIONS = "/v5/execution/list"
-CANCEL = "/v5/order/cancel"
-HTML = httpx.Response(502, content=b"<html>Bad Gateway</html>")
 
 
 @pytest.fixture
@@ -112,11 +86,22 @@ async def test_find_looks_at_history_next(stub: BybitStub, client: BybitClient) 
 async def test_an_order_that_is_nowhere_is_none(stub: BybitStub, client: BybitClient) -> None:
     stub.answers[REALTIME] = [page()]
     stub.answers[HISTORY] = [page({**ROW, "orderLinkId": "of-another-order"})]
+    stub.answers[EXECUTIONS] = [page({"orderLinkId": "of-another-order"})]
     assert await client.find_order("BTCUSDT", "tw-0001") is None
 
 
+async def test_an_order_of_which_only_executions_are_shown_is_not_nowhere(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    stub.answers[REALTIME] = [page()]
+    stub.answers[HISTORY] = [page()]
+    stub.answers[EXECUTIONS] = [page({"orderLinkId": "tw-0001"})]
+    with pytest.raises(ExchangeUnavailable, match="executions of tw-0001 are shown"):
+        await client.find_order("BTCUSDT", "tw-0001")
+
+
 @pytest.mark.parametrize("reply", [HTML, httpx.ReadTimeout(""), business(10016)])
-@pytest.mark.parametrize("path", [REALTIME, HISTORY])
+@pytest.mark.parametrize("path", [REALTIME, HISTORY, EXECUTIONS])
 async def test_a_failed_look_up_is_never_none(
     stub: BybitStub, client: BybitClient, path: str, reply: httpx.Response | Exception
 ) -> None:
@@ -159,6 +144,52 @@ async def test_open_orders_come_from_every_page(stub: BybitStub, client: BybitCl
     found = await client.open_orders()
     assert [view.client_order_id for view in found] == ["tw-1", "tw-2"]
     assert b"settleCoin=USDT" in stub.requests[0].url.query
+
+
+def order_rows(*names: str) -> list[dict[str, Any]]:
+    return [{**ROW, "orderLinkId": name, "orderId": f"x-{name}"} for name in names]
+
+
+async def test_the_list_of_latest_orders_is_read_as_far_back_as_it_has_those_that_are_wanted(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    stub.answers[REALTIME] = [
+        page(*order_rows("later-1", "later-2"), cursor="2"),
+        page(*order_rows("later-3", "tw-1", "tw-2"), cursor="3"),
+        page(*order_rows("earlier-1"), cursor="4"),
+        page(*order_rows("tw-3"), cursor="5"),
+    ]
+    wanted = dict.fromkeys(["tw-1", "tw-2", "tw-3"], "BTCUSDT")
+    assert set(await client.find_orders(wanted, client._clock.now())) == {"tw-1", "tw-2"}
+    assert len(stub.seen(REALTIME)) == 3
+
+
+async def test_no_page_is_read_after_the_last_order_that_was_wanted(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    stub.answers[REALTIME] = [page(*order_rows("tw-1", "tw-2"), cursor="2")]
+    wanted = dict.fromkeys(["tw-1", "tw-2"], "BTCUSDT")
+    assert set(await client.find_orders(wanted, client._clock.now())) == set(wanted)
+    assert len(stub.seen(REALTIME)) == 1
+
+
+async def test_where_many_are_not_finished_the_open_orders_are_read_too(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    names = ["tw-1", "tw-2", "tw-3", "tw-4"]
+    live = [{**row, "orderStatus": "New", "cumExecQty": "0"} for row in order_rows(*names)]
+    stub.answers[REALTIME] = [page(), page(*live)]
+    found = await client.find_orders(dict.fromkeys(names, "BTCUSDT"), client._clock.now())
+    assert {view.status for view in found.values()} == {OrderStatus.NEW}
+    assert [b"openOnly=1" in one.url.query for one in stub.seen(REALTIME)] == [True, False]
+
+
+async def test_a_list_that_does_not_end_is_left_at_some_point(
+    stub: BybitStub, client: BybitClient
+) -> None:
+    stub.answers[REALTIME] = [page(*order_rows("others"), cursor="same")]
+    assert await client.find_orders({"tw-1": "BTCUSDT"}, client._clock.now()) == {}
+    assert len(stub.seen(REALTIME)) == 4
 
 
 async def test_a_list_without_an_end_is_an_error(stub: BybitStub, client: BybitClient) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers.bybit.signing import make_signer, message, signature
+from providers.bybit.signing import make_signer, message
+from providers.hashing import signature
 
 KEY = "TESTKEY123456"
 SECRET = "testsecret-abcdef-0123456789"
@@ -46,6 +47,13 @@ def test_known_answers(name: str) -> None:
     tail, expected = VECTORS[name]
     signed = message(TIMESTAMP, KEY, 5000, tail.encode())
     assert signature(SECRET.encode(), signed) == expected
+
+
+def test_the_known_answer_of_a_websocket_login() -> None:
+    """B9: the same function over a text without key and window, ten seconds ahead of the clock."""
+    text = f"GET/realtime{TIMESTAMP + 10_000}".encode()
+    expected = "8cf3342b188328a6332ef6066c44591e24f38096c0f3cffdbc1ad2773fab20bb"
+    assert signature(SECRET.encode(), text) == expected
 
 
 def test_the_signer_gives_the_headers_and_shows_no_secret() -> None:

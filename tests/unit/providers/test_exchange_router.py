@@ -15,7 +15,7 @@ from providers.errors import (
     UnknownExchange,
 )
 from providers.outcomes import OutcomeClass
-from providers.registry import GROUP, load_providers
+from providers.registry import GROUP, load_providers, provider_names
 from providers.router import ExchangeRouter
 from providers.settings import ExchangeSettings
 from tests.unit.providers.helpers import FakeClient
@@ -131,3 +131,8 @@ def test_bybit_can_be_loaded_as_it_is_registered() -> None:
 def test_a_broken_plug_in_is_named(points: list[tuple[str, str]], named: str, reason: str) -> None:
     with pytest.raises(BrokenProvider, match=f"{named!r} can't be used: .*{reason}"):
         load_providers([point(*one) for one in points])
+
+
+def test_names_are_known_without_an_import() -> None:
+    assert provider_names([point("gone", "GONE"), point("good", "GOOD")]) == {"gone", "good"}
+    assert {"bybit", "binance", "mexc"} <= provider_names()

@@ -7,7 +7,7 @@ import pytest
 
 from providers.http import Answer, Fault, Http, Timeouts, TransportFault
 
-URL = httpx.URL("https://exchange.test/order?signature=abc")
+URL = "https://exchange.test/order?signature=abc"
 
 
 def seam(handler: object) -> Http:

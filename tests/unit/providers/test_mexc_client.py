@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from providers.errors import ExchangeUnavailable, NotConfigured, RequestRefused
+from providers.mexc.clearance import clearance
 from providers.orders import MarginMode
 from providers.outcomes import PlacementKind
 from tests.unit.providers.helpers import FakeClock
@@ -160,14 +161,17 @@ async def test_the_provider_makes_clients_only_with_credentials(
         ("https://contract.mexc.com", None, False),
         ("https://API.MEXC.COM./", None, False),
         ("https://mexc.com", None, False),
-        (None, "true", True),
+        (None, "true", False),
+        (None, clearance(KEY, SECRET, "api.mexc.com"), True),
+        ("https://contract.mexc.com", clearance(KEY, SECRET, "api.mexc.com"), False),
+        (None, clearance(KEY, "another", "api.mexc.com"), False),
         ("http://127.0.0.1:8790/mexc", None, True),
         ("http://127.0.0.1:8790/mexc", "false", False),
         ("http://notmexc.com", None, True),
         ("http://api.mexc.com.sandbox.test", None, True),
     ],
 )
-async def test_opening_is_off_on_the_real_exchange_until_it_is_allowed(
+async def test_opening_is_off_on_the_real_exchange_until_its_check_has_passed(
     monkeypatch: pytest.MonkeyPatch,
     url: str | None,
     set_to: str | None,

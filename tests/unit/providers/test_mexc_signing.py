@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from providers.mexc.signing import make_signer, message, query, signature
+from providers.hashing import signature
+from providers.mexc.signing import make_signer, message, query
 from providers.mexc.wire import order_body
 from tests.unit.providers.mexc_stub import BTC_CONTRACT, ORDER
 

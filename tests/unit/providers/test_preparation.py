@@ -235,6 +235,16 @@ async def test_a_mark_price_is_read_again_when_it_is_too_old_for_the_caller(
     assert preparation.known_mark("ETHUSDT") is None
 
 
+async def test_a_clock_that_is_set_back_makes_no_old_mark_price_young(
+    client: FakeClient, preparation: Preparation
+) -> None:
+    await preparation.mark_price("BTCUSDT")
+    client.clock.advance(6)
+    client.clock.wall -= timedelta(hours=1)
+    assert preparation.known_mark("BTCUSDT", max_age=timedelta(seconds=7)) is not None
+    assert preparation.known_mark("BTCUSDT", max_age=timedelta(seconds=5)) is None
+
+
 # After a refusal.
 
 

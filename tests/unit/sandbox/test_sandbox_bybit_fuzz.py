@@ -11,7 +11,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.sandbox.bybit.facade import ROUTES, BybitFacade
+from providers.sandbox.bybit.facade import BybitFacade
+from providers.sandbox.bybit.routes import ROUTES
 from providers.sandbox.caller import signed_headers
 from providers.sandbox.truth import Truth
 from providers.sandbox.wire import Inbound, Reply

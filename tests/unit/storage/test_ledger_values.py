@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.ledger import Busy, Conflict, NewOrder, Settled, _own_fault, _text, _why_not
+from storage.claims import Busy, Conflict, NewOrder, Settled, why_not
+from storage.ledger import _text
+from storage.postgres import own_fault
 from storage.states import OrderState
 from tests.fakes.ledger import born
 
@@ -36,8 +38,8 @@ ORDER = NewOrder(
 def test_why_a_row_could_not_be_claimed(state: OrderState) -> None:
     row = replace(born(ORDER, None, NOW, None), state=state)
     done = state.final or state.at_exchange
-    assert _why_not(row, ORDER) == (Settled(row) if done else Busy(row))
-    assert _why_not(row, replace(ORDER, fingerprint=b"2")) == Conflict(row)
+    assert why_not(row, ORDER) == (Settled(row) if done else Busy(row))
+    assert why_not(row, replace(ORDER, fingerprint=b"2")) == Conflict(row)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +58,11 @@ def test_why_a_row_could_not_be_claimed(state: OrderState) -> None:
 )
 def test_which_errors_may_be_one_items_own(sqlstate: str, alone: bool) -> None:  # noqa: FBT001 - a parameter of the test
     error = asyncpg.PostgresError.new({"C": sqlstate, "M": "no", "S": "ERROR"})
-    assert _own_fault(error) == alone
+    assert own_fault(error) == alone
 
 
 def test_an_argument_that_the_driver_refuses_is_one_items_own() -> None:
-    assert _own_fault(asyncpg.DataError("invalid input for query argument $1"))
+    assert own_fault(asyncpg.DataError("invalid input for query argument $1"))
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=600) | st.none())

@@ -40,7 +40,7 @@ def test_a_migration_that_was_edited_after_it_ran_is_refused() -> None:
         pending([edited, SECOND], applied(FIRST))
 
 
-def test_the_shipped_ones_are_numbered_without_gaps() -> None:
+def test_the_shipped_ones_have_a_number_each() -> None:
     numbers = [int(migration.name[:4]) for migration in known()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == sorted(set(numbers))
     assert all(re.search(r"\bCREATE|ALTER|DROP\b", migration.sql) for migration in known())

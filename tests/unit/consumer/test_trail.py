@@ -1,0 +1,58 @@
+"""What a message leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from consumer.watching.trail import Stage, Trail, followed, left, timed
+
+
+def test_a_stage_that_runs_twice_adds_up() -> None:
+    trail = Trail()
+    trail.add(Stage.RECORD, 0.25)
+    trail.add(Stage.RECORD, 0.5)
+
+    assert trail.seconds == {Stage.RECORD: 0.75}
+
+
+def test_a_stage_that_fails_is_timed_as_well() -> None:
+    trail = Trail()
+    with pytest.raises(ZeroDivisionError), followed(trail), timed(Stage.CLAIM):
+        _ = 1 / 0
+
+    assert trail.seconds[Stage.CLAIM] > 0
+
+
+def test_only_the_first_send_counts_as_the_way_to_the_wire() -> None:
+    trail = Trail()
+    with followed(trail):
+        left()
+        first = trail.to_wire
+        left()
+
+    assert first is not None
+    assert trail.to_wire == first
+
+
+async def test_messages_side_by_side_keep_their_trails_apart() -> None:
+    both = asyncio.Barrier(2)
+
+    async def work(trail: Trail, stage: Stage) -> None:
+        with followed(trail):
+            await both.wait()
+            with timed(stage):
+                await both.wait()
+            await both.wait()
+
+    one, other = Trail(), Trail()
+    await asyncio.gather(work(one, Stage.CLAIM), work(other, Stage.INTENT))
+
+    assert set(one.seconds) == {Stage.CLAIM}
+    assert set(other.seconds) == {Stage.INTENT}
+
+
+def test_outside_of_a_message_nothing_is_noted() -> None:
+    with timed(Stage.CLAIM):
+        left()

@@ -107,7 +107,7 @@ class RateLimitSettings(EnvironmentSettings):
         "one that would wait longer goes back to the queue.",
     )
     rate_limit_margin_ms: int = Field(
-        60,
+        80,
         ge=0,
         le=2000,
         description="How much later than another a request may reach the exchange that left with "

@@ -4,11 +4,11 @@
     python -m tests.bench.rate_limits --orders 400 --exchanges bybit,mexc
 
 Real workers, RabbitMQ and PostgreSQL, and the sandbox at its published limits. Orders are divided
-so that each exchange is busy for the same time. One in four is a close: as much as is kept free
-for closes where an exchange allows four orders at a time. They come when the workers have been up
-for as long as what they read at their start counts. Work runs out lane by lane, so the last tenth
-of the orders is told apart. Exits with 1 if an exchange refused anything for its limits, or less
-than 90 % of an allowed rate was used until nine tenths were placed.
+so that each exchange is busy for the same time. One in four is a close (`--closes`): as much as is
+kept free for closes where an exchange allows four orders at a time. They come when the workers have
+been up for as long as what they read at their start counts. Work runs out lane by lane, so the last
+tenth of the orders is told apart. Exits with 1 if an exchange refused anything for its limits, or
+less than 90 % of an allowed rate was used until nine tenths were placed.
 """
 
 from __future__ import annotations
@@ -110,21 +110,22 @@ def division(orders: int, exchanges: Sequence[str]) -> dict[str, int]:
     return {one: max(1, round(orders * rate / sum(rates.values()))) for one, rate in rates.items()}
 
 
-def stream(counts: Mapping[str, int]) -> list[dict[str, object]]:
-    """The messages, the exchanges mixed; of each symbol every fourth is a close."""
+def stream(counts: Mapping[str, int], closes: int) -> list[dict[str, object]]:
+    """The messages, the exchanges mixed; of each symbol one in so many is a close."""
     placed: list[tuple[float, dict[str, object]]] = []
     symbols = list(QUANTITIES)
     for exchange, count in counts.items():
         for number in range(count):
             symbol = symbols[number % len(symbols)]
             turn, place = divmod(number, len(symbols))
-            closes = turn > 0 and (turn + place) % 4 == 3  # not all symbols' at the same time
+            # Not all symbols' at the same time, and none before something is open.
+            close = turn > 0 and (turn + place) % closes == closes - 1
             message = trade(
                 exchange=exchange,
                 symbol=symbol,
                 quantity=QUANTITIES[symbol],
-                action="CLOSE_LONG" if closes else "LONG",
-                leverage=None if closes else 10,
+                action="CLOSE_LONG" if close else "LONG",
+                leverage=None if close else 10,
             )
             placed.append((number / count, message))
     return [message for _, message in sorted(placed, key=lambda pair: pair[0])]
@@ -151,9 +152,10 @@ async def measure(
     *,
     within: float,
     rest: float = 0.0,
+    closes: int = 4,
 ) -> list[Used]:
     """Send the orders through so many workers after a rest, and see what each exchange saw."""
-    messages = stream(division(orders, exchanges))
+    messages = stream(division(orders, exchanges), closes)
     workers = [world.launch(**settings_of(world, exchanges)) for _ in range(replicas)]
     await asyncio.gather(*(worker.consuming(within=60) for worker in workers))
     await asyncio.sleep(rest)
@@ -219,6 +221,7 @@ async def bench(arguments: argparse.Namespace) -> list[Used]:
                 arguments.exchanges,
                 within=3600,
                 rest=_AFTER_THE_START,
+                closes=arguments.closes,
             )
             ways = Counter(
                 f"{one.get('outcome')} {one.get('reason') or ''}".strip()
@@ -236,7 +239,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=2000, help="how many (2000)")
     parser.add_argument("--replicas", type=int, default=4, help="how many workers (4)")
-    parser.add_argument("--margin-ms", type=int, default=60, help="RATE_LIMIT_MARGIN_MS (60)")
+    parser.add_argument("--margin-ms", type=int, default=80, help="RATE_LIMIT_MARGIN_MS (80)")
+    parser.add_argument("--closes", type=int, default=4, help="one order in so many is a close (4)")
     parser.add_argument(
         "--exchanges",
         type=lambda text: text.split(","),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from providers.calls import Call
     from providers.clock import Clock
-    from providers.limits.limiter import Limiter
+    from providers.limits.limiter import Joined, Limiter, Slot
     from providers.limits.plan import Want
     from providers.limits.quota import Quota
     from providers.orders import PreparedOrder
@@ -125,10 +125,17 @@ class Admission:
         ticket = await self._wait_for(want, ahead=self._held_for)
         if isinstance(ticket, Closed):
             return ticket
-        if len(self._held) >= _MOST_HELD:
-            self._held.clear()  # of orders that were not sent after all
-        self._held[order.client_order_id] = (ticket, self._clock.monotonic())
+        self._keep(order, ticket)
         return None
+
+    def joins(self, order: PreparedOrder) -> Want | None:
+        """What to ask for if the ledger takes an order's slot; None if it can't now."""
+        return self._limiter.joins(self.want(self._placing, urgent=order.reduce_only))
+
+    def keep(self, order: PreparedOrder, taken: Joined) -> None:
+        """Keep the slot that the ledger took until `admit` asks for it by the order's id."""
+        want = self.want(self._placing, urgent=order.reduce_only)
+        self._keep(order, self._ticket(want, self._limiter.joined(want, taken)))
 
     async def admit(
         self, want: Want, order_id: str | None = None, *, patient: bool = True
@@ -198,6 +205,11 @@ class Admission:
         margin = min((need.margin_ms for need in ticket.want.needs), default=0) / 1000
         return self._clock.monotonic() - ticket.due > margin * _ON_TIME
 
+    def _keep(self, order: PreparedOrder, ticket: Ticket) -> None:
+        if len(self._held) >= _MOST_HELD:
+            self._held.clear()  # of orders that were not sent after all
+        self._held[order.client_order_id] = (ticket, self._clock.monotonic())
+
     async def _from_hold(self, order_id: str) -> Ticket | None:
         held = self._held.pop(order_id, None)
         if held is None:
@@ -222,6 +234,9 @@ class Admission:
                 left = await self._limiter.cooling(want.scopes)
                 if left is not None:
                     return Closed(left, cooling=True)
+        return self._ticket(want, slot)
+
+    def _ticket(self, want: Want, slot: Slot) -> Ticket:
         full = [
             used / (need.pace.general + need.pace.reserved)
             for need, used in zip(want.needs, slot.used, strict=False)

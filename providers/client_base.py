@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from providers.clock import Clock
     from providers.fields import Row
     from providers.http import Answer, Http
-    from providers.limits.limiter import Limiter
+    from providers.limits.limiter import Joined, Limiter
+    from providers.limits.plan import Want
     from providers.observing import CallObserver
     from providers.orders import Instrument, OrderView, PreparedOrder
     from providers.outcomes import Permit
@@ -252,6 +253,14 @@ class VenueClient(ABC):
                 outcome_class=class_of_closed(closed),
                 retry_after=closed.seconds,
             )
+
+    def slot_to_take(self, order: PreparedOrder) -> Want | None:
+        """What slot an order needs; see `providers.exchange.JoinsCommit`."""
+        return self._admission.joins(order)
+
+    def slot_taken(self, order: PreparedOrder, taken: Joined) -> None:
+        """Keep a slot that the ledger took; see `providers.exchange.JoinsCommit`."""
+        self._admission.keep(order, taken)
 
     async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
         """Sign and send one order, once; see `ExchangeClient.place`."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from decimal import Decimal
 
+    from providers.limits.limiter import Joined
+    from providers.limits.plan import Want
     from providers.observing import CallObserver
     from providers.orders import (
         Balance,
@@ -155,6 +157,17 @@ class TellsLoad(Protocol):
     @property
     def busy(self) -> bool:
         """True while half of what the address may ask for is in use."""
+
+
+@runtime_checkable
+class JoinsCommit(Protocol):
+    """What a client may have besides: the ledger may take an order's slot with its intent."""
+
+    def slot_to_take(self, order: PreparedOrder) -> Want | None:
+        """What to ask for; None if `reserve` is to be called instead. Does no I/O."""
+
+    def slot_taken(self, order: PreparedOrder, taken: Joined) -> None:
+        """Keep the slot for `place`, as `reserve` does."""
 
 
 @runtime_checkable

@@ -156,6 +156,28 @@ class Preparation:
         )
         return await self._prepare_opening(wanted, client_order_id, instrument)
 
+    def at_hand(self, request: TradeRequest, *, default_leverage: int | None = None) -> bool:
+        """Say whether `prepare` would ask the exchange for nothing and set nothing. Does no I/O.
+
+        Only an opening order can be so: a close is sized from the exchange's own position.
+        """
+        known = self._verified.get(request.symbol)
+        if (
+            not request.action.opens
+            or known is None
+            or self._instruments_wrong
+            or self._clock.monotonic() - known.read_at > self._setup_ttl
+            or self._lock(request.symbol).locked()
+        ):
+            return False
+        if request.quantity_unit is QuantityUnit.QUOTE and request.order_type is OrderType.MARKET:
+            return False  # needs a price
+        leverage = default_leverage if request.leverage is None else request.leverage
+        return leverage in (None, known.setup.leverage) and request.margin_mode in (
+            None,
+            known.setup.margin_mode,
+        )
+
     async def mark_price(self, symbol: str, *, max_age: timedelta = timedelta(0)) -> MarkPrice:
         """The mark price, from memory if it is no older than `max_age`, else read now.
 

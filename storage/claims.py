@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from decimal import Decimal
 
+    from providers.limits.plan import Want
     from providers.orders import PreparedOrder
+    from storage.errors import LimitExceeded
     from storage.orders import OrderRow
     from storage.states import OrderState
 
@@ -46,15 +48,36 @@ class NewOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotTaken:
+    """A request slot that was free at once. `at_s` is the database's clock, Unix seconds.
+
+    `used` is how many slots of each need's bucket lie in its period.
+    """
+
+    at_s: float
+    used: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """The order is ours to work on until the lease ends. `now` is the database's clock.
 
-    `lane` is held by us with it; None for an order that is only looked at.
+    Attributes:
+        lane: held by us with it; None for an order that is only looked at.
+        slot: taken with the claim, if the order came ready.
+        exceeded: the limit that a ready order would break.
     """
 
     row: OrderRow
     now: datetime
     lane: Lane | None = None
+    slot: SlotTaken | None = None
+    exceeded: LimitExceeded | None = None
+
+    @property
+    def begun(self) -> bool:
+        """True if the intent of an order that came ready is committed with the claim."""
+        return self.row.fence == 1 and self.row.sends == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +151,25 @@ class Intent:
     lane: Lane
     order: PreparedOrder
     may_land_for: timedelta
+    limits: IntentLimits | None = None
+    detail: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What the intent of an order needs that was ready to be sent before it was claimed.
+
+    Attributes:
+        order: as it is to be sent.
+        may_land_for: as of an `Intent`.
+        want: the request slot that it needs; None if requests are not counted.
+        limits: as of an `Intent`; none on a position.
+        detail: as of an `Intent`.
+    """
+
+    order: PreparedOrder
+    may_land_for: timedelta
+    want: Want | None = None
     limits: IntentLimits | None = None
     detail: Mapping[str, object] | None = None
 

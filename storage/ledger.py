@@ -23,7 +23,9 @@ from storage.claims import (
     Lane,
     Letter,
     NewOrder,
+    Ready,
     Settled,
+    SlotTaken,
     Unresolved,
     why_not,
 )
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from storage.claims import IntentLimits
     from storage.postgres import Database
 
 __all__ = [
@@ -54,13 +57,19 @@ __all__ = [
     "Ledger",
     "Letter",
     "NewOrder",
+    "Ready",
     "Settled",
+    "SlotTaken",
     "Unresolved",
 ]
 
 _MESSAGE_MOST = 500  # characters of an exchange's message that are worth keeping
 _ASKED_FOR = timedelta(seconds=1)  # how long a lane that was asked for is kept for who asked
 _TURN = timedelta(milliseconds=500)  # how long a lane that others ask for may be kept
+_NOT_READY = (None,) * 14
+_NO_NEEDS: tuple[list[object], ...] = ([], [], [], [], [], [])
+
+_Wanted = tuple[NewOrder, Ready | None]
 
 
 class Ledger:
@@ -92,7 +101,7 @@ class Ledger:
         self.alive_for = max(alive_for, 2 * send_within)
         self._send_within = send_within
         self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
-        self._claims = GroupCommit(self._claim_group, key=_request_id, alone=own_fault)
+        self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
         self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
@@ -107,13 +116,17 @@ class Ledger:
         """Who claims."""
         return self._owner
 
-    async def claim(self, order: NewOrder) -> Claim:
+    async def claim(self, order: NewOrder, ready: Ready | None = None) -> Claim:
         """Claim an order and its lane, making its row if it is new. Safe to repeat after any error.
 
         An order whose lane another owner has is not touched, and the lane is asked for: claim
         again soon, or somebody else gets it.
+
+        A new order that is ready, whose request slot is free now and that breaks no limit, has
+        its intent committed with the claim: `Claimed.begun`. Only then may a byte leave. If this
+        raises, that may have been committed too; send nothing.
         """
-        return await self._claims.submit(order)
+        return await self._claims.submit((order, ready))
 
     async def begin_sending(self, intent: Intent) -> None:
         """Commit the intent to send an order. Only after this returned may a byte leave.
@@ -172,9 +185,14 @@ class Ledger:
         rows = await self._database.fetch(statement("unresolved"), self._owner, ids)
         return [Unresolved(Claimed(OrderRow.read(row), row["now"]), row["in_work"]) for row in rows]
 
-    async def due_checks(self, most: int, lease: timedelta) -> Sequence[Claimed]:
-        """Borrow orders that are due a look by the reconciler."""
-        rows = await self._database.fetch(statement("due_checks"), most, lease)
+    async def due_checks(
+        self, most: int, lease: timedelta, overdue: timedelta = timedelta(0)
+    ) -> Sequence[Claimed]:
+        """Borrow orders that are due a look by the reconciler.
+
+        Those that only have to be followed to their end are left until they are `overdue`.
+        """
+        rows = await self._database.fetch(statement("due_checks"), most, lease, overdue)
         return [Claimed(OrderRow.read(row), row["now"]) for row in rows]
 
     async def adopt_orphans(self, grace: timedelta) -> int:
@@ -182,47 +200,37 @@ class Ledger:
         tag = await self._database.execute(statement("orphans"), grace)
         return int(tag.rsplit(" ", 1)[-1])
 
-    async def _claim_group(self, group: Sequence[NewOrder]) -> Sequence[Claim]:
-        ordered = sorted(group, key=_request_id)  # one order for all replicas: no deadlocks
-        columns = _columns(
-            [
-                (
-                    new.request_id,
-                    new.client_order_id,
-                    new.fingerprint,
-                    orjson.dumps(new.payload).decode(),
-                    new.exchange,
-                    new.account,
-                    new.symbol,
-                    new.action,
-                    new.quantity,
-                    new.price,
-                    new.queued_at,
-                    new.received_at,
-                )
-                for new in ordered
-            ]
-        )
+    async def _claim_group(self, group: Sequence[_Wanted]) -> Sequence[Claim]:
+        ordered = sorted(group, key=_wanted_id)  # one order for all replicas: no deadlocks
+        begun: set[Lane] = set()  # one intent of a lane at a time, here too
+        ready: list[Ready | None] = []
+        for new, one in ordered:
+            lane = Lane(new.exchange, new.account, new.symbol)
+            ready.append(None if lane in begun else one)
+            begun.add(lane)
         rows = await self._database.fetch(
             statement("claim"),
-            *columns,
+            *_columns([_of_order(new) for new, _ in ordered]),
             self._owner,
             self._lease,
             self.alive_for,
             _ASKED_FOR,
             self._send_within,
+            *_columns([_of_ready(one) for one in ready]),
+            *_needs(ordered, ready),
         )
+        limits = {new.request_id: one for (new, _), one in zip(ordered, ready, strict=True)}
         claims: dict[str, Claim] = {}
         for row in rows:
             lane = Lane(row["lane_exchange"], row["lane_account"], row["lane_symbol"])
             self._held[lane] = row["lane_fence"]
             if row["request_id"] is not None:
-                claims[row["request_id"]] = Claimed(OrderRow.read(row), row["now"], lane)
-        missed = {new.request_id: new for new in group if new.request_id not in claims}
+                claims[row["request_id"]] = _claimed(row, lane, limits[row["request_id"]])
+        missed = {new.request_id: new for new, _ in group if new.request_id not in claims}
         if missed:
             for found in await get_orders(self._database, list(missed)):
                 claims[found.request_id] = why_not(found, missed[found.request_id])
-        return [claims.get(new.request_id, Busy(None)) for new in group]
+        return [claims.get(new.request_id, Busy(None)) for new, _ in group]
 
     async def _send_group(self, group: Sequence[Intent]) -> Sequence[bool | LimitExceeded]:
         ordered = sorted(group, key=_request_id)
@@ -302,8 +310,91 @@ class Ledger:
         return [change.request_id in done for change in group]
 
 
-def _request_id(item: NewOrder | Intent | Change) -> str:
+def _request_id(item: Intent | Change) -> str:
     return item.request_id
+
+
+def _wanted_id(item: _Wanted) -> str:
+    return item[0].request_id
+
+
+def _of_order(new: NewOrder) -> tuple[object, ...]:
+    """Give the columns of an order. Pure."""
+    return (
+        new.request_id,
+        new.client_order_id,
+        new.fingerprint,
+        orjson.dumps(new.payload).decode(),
+        new.exchange,
+        new.account,
+        new.symbol,
+        new.action,
+        new.quantity,
+        new.price,
+        new.queued_at,
+        new.received_at,
+    )
+
+
+def _of_ready(ready: Ready | None) -> tuple[object, ...]:
+    """Give the columns of what an intent needs; all None without it. Pure."""
+    if ready is None:
+        return _NOT_READY
+    order, limits, want = ready.order, ready.limits, ready.want
+    return (
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.price,
+        order.reduce_only,
+        order.position_side,
+        order.take_profit,
+        order.stop_loss,
+        ready.may_land_for,
+        None if limits is None else limits.max_orders,
+        None if limits is None else limits.window,
+        _json(ready.detail),
+        None if want is None else want.address,
+        None if want is None else want.urgent,
+    )
+
+
+def _needs(
+    ordered: Sequence[_Wanted], ready: Sequence[Ready | None]
+) -> tuple[list[object], ...] | list[list[object]]:
+    """Give the columns of the slots that ready orders need. Pure."""
+    rows = [
+        (
+            new.request_id,
+            need.bucket,
+            need.units,
+            need.pace.general,
+            need.pace.reserved,
+            need.pace.period_ms,
+        )
+        for (new, _), one in zip(ordered, ready, strict=True)
+        if one is not None and one.want is not None
+        for need in one.want.needs
+    ]
+    return _columns(rows) if rows else _NO_NEEDS
+
+
+def _claimed(row: asyncpg.Record, lane: Lane, ready: Ready | None) -> Claimed:
+    """Read what a claim has come to. Pure."""
+    slot, exceeded = None, None
+    if row["slot_at_s"] is not None:
+        slot = SlotTaken(row["slot_at_s"], tuple(row["slot_used"]))
+    if row["orders"] is not None and ready is not None and ready.limits is not None:
+        exceeded = _too_many(ready.limits, row["orders"])
+    return Claimed(OrderRow.read(row), row["now"], lane, slot, exceeded)
+
+
+def _too_many(limits: IntentLimits, orders: int) -> LimitExceeded | None:
+    """Say that there would be too many orders. Pure."""
+    if limits.window is None:
+        return None
+    most = f"{limits.max_orders}/{limits.window.total_seconds():g}s"
+    return LimitExceeded(limits.orders_control, most, str(orders))
 
 
 def _lane(intent: Intent) -> Lane:
@@ -335,9 +426,8 @@ def _committed(intent: Intent, row: asyncpg.Record | None) -> bool | LimitExceed
         return LimitExceeded(
             limits.position_control, f"{limits.max_position:f}", f"{row['position']:f}"
         )
-    if row["orders"] is not None and limits.window is not None:
-        most = f"{limits.max_orders}/{limits.window.total_seconds():g}s"
-        return LimitExceeded(limits.orders_control, most, str(row["orders"]))
+    if row["orders"] is not None:
+        return _too_many(limits, row["orders"]) or False
     return False
 
 

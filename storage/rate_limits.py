@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from providers.clock import Clock
+    from providers.limits.limiter import Joined
     from providers.limits.plan import Need, Rules, Want
     from storage.postgres import Database
 
@@ -119,9 +120,7 @@ class SharedLimiter:
         asked_at = self._clock.monotonic()
         if self._local is not None and asked_at < self._try_again_at:
             return self._own_share(self._local, want, patience)
-        if asked_at >= self._beat_at:
-            self._beat_at = asked_at + _BEAT
-            self._run(self._count_replicas())
+        self._beat(asked_at)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._group.submit(_Ask(next(self._numbers), want, patience))
@@ -131,6 +130,21 @@ class SharedLimiter:
         if isinstance(answer, Slot):
             self._known.forget(want.scopes)  # somebody has ended them
         return answer
+
+    def joins(self, want: Want) -> Want | None:
+        """All of it, unless a cool-down is known or we keep to our share."""
+        if self._local is not None or self.shut(want.scopes) is not None:
+            return None
+        self._beat(self._clock.monotonic())
+        return want
+
+    def joined(self, want: Want, taken: Joined) -> Slot:
+        """The slot that was taken in the ledger's commit."""
+        self._known.forget(want.scopes)
+        if taken.at_s is None:
+            return Slot(taken.answered_at)
+        at = self._readings.local(taken.asked_at, taken.answered_at, taken.at_s)
+        return Slot(at, taken.used)
 
     async def cooling(self, scopes: Iterable[str]) -> float | None:
         """Seconds until the last cool-down of these scopes ends, asked now; None without one."""
@@ -233,6 +247,11 @@ class SharedLimiter:
                     need.pace.reserved,
                     need.pace.period_ms,
                 )
+
+    def _beat(self, now: float) -> None:
+        if now >= self._beat_at:
+            self._beat_at = now + _BEAT
+            self._run(self._count_replicas())
 
     async def _count_replicas(self) -> None:
         with contextlib.suppress(LedgerUnavailable):

@@ -15,6 +15,8 @@ from consumer.controls.routing import route
 from storage.states import OrderState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from consumer.contract.message import TradeMessage
     from consumer.controls.live import LiveConfig
     from consumer.settings import Settings
@@ -48,19 +50,36 @@ class Controls:
 
     def denial(self, message: TradeMessage, exchange: str, row: OrderRow) -> Denial | None:
         """Say why an order may not be sent now, or None. Never raises, does no I/O."""
+        return self._denial(
+            message, exchange, row.wanted_at, row.received_at, allow_stale=row.allow_stale
+        )
+
+    def allows_new(self, message: TradeMessage, exchange: str, received_at: datetime) -> bool:
+        """Say whether an order that the ledger does not know yet might be sent now."""
+        return self._denial(message, exchange, None, received_at, allow_stale=False) is None
+
+    def _denial(
+        self,
+        message: TradeMessage,
+        exchange: str,
+        wanted_at: datetime | None,
+        received_at: datetime,
+        *,
+        allow_stale: bool,
+    ) -> Denial | None:
         if not self.live.fresh:
             return self._stale()
         snapshot = self.live.snapshot
         opens = message.action.opens
         denial = permission.forbidden(
-            snapshot, exchange, message.symbol, opens=opens, wanted_at=row.wanted_at
+            snapshot, exchange, message.symbol, opens=opens, wanted_at=wanted_at
         )
-        if denial is not None or row.allow_stale:
+        if denial is not None or allow_stale:
             return denial
         found = late(
             message,
             self._clock.now(),
-            received_at=row.received_at,
+            received_at=received_at,
             max_age=snapshot.max_signal_age if opens else None,
         )
         if found is None:

@@ -50,6 +50,17 @@ class Weighed:
         return preparation.known_mark(symbol, max_age=self.mark_life) is not self.mark
 
 
+def at_hand(snapshot: Snapshot, order: PreparedOrder, preparation: Preparation) -> bool:
+    """Say whether `weigh` would ask the exchange for nothing. Does no I/O."""
+    limits = snapshot.limits_for(order.symbol)
+    if limits.max_position_size is not None:
+        return False
+    if not rules.needs_mark(snapshot, limits, order):
+        return True
+    life = snapshot.max_mark_age or _MARK_AGE
+    return preparation.known_mark(order.symbol, max_age=life) is not None
+
+
 async def weigh(
     snapshot: Snapshot,
     order: PreparedOrder,

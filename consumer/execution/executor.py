@@ -1,5 +1,8 @@
 """One message's way: claim, resolve, check, prepare, commit the intent, place, record.
 
+An order for which nothing has to be asked first is checked and prepared before it is claimed, and
+its intent is committed with the claim (`consumer.execution.ready`); all others go step by step.
+
 Returns an `Outcome`; settles nothing itself. The order of the steps is the promise: an intent is
 committed before a byte leaves, and a message is settled only after what became of it is in the
 ledger. An order of unknown outcome is never sent again before the exchange was asked.
@@ -29,6 +32,7 @@ from consumer.execution.meaning import (
     reason_to_wait,
     state_after,
 )
+from consumer.execution.ready import Readiness
 from consumer.execution.resolver import Resolver
 from consumer.outcome import Outcome, OutcomeKind
 from consumer.watching.measuring import count_order
@@ -43,6 +47,7 @@ from providers.errors import (
     UnknownExchange,
 )
 from providers.exchange import ReadsMany, TellsLoad
+from providers.limits.limiter import Joined
 from providers.outcomes import OutcomeClass, Placement, PlacementKind
 from storage.errors import ClaimLost, LedgerUnavailable, LimitExceeded
 from storage.identity import client_order_id, fingerprint
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
 
     from consumer.contract.message import TradeMessage
     from consumer.controls.controls import Controls
+    from consumer.execution.ready import ReadyOrder
     from consumer.execution.start_gate import StartGate
     from consumer.gate import LedgerGate
     from consumer.settings import Settings
@@ -81,6 +87,14 @@ class _Job:
     order: ClaimedOrder
     exchange: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Began:
+    """When the commit of an intent was begun: monotonic seconds, and the time."""
+
+    monotonic: float
+    at: datetime
 
 
 class Executor:
@@ -112,6 +126,7 @@ class Executor:
             + 2 * (settings.exchange_connect_timeout + settings.exchange_request_timeout)
             + 2 * settings.slot_wait  # a slot that was missed, and one for the second signature
         )
+        self._readiness = Readiness(router, controls, self._sign_within)
 
     def hurry(self) -> None:
         """Wait for no other worker from now on: this one is to end."""
@@ -162,12 +177,18 @@ class Executor:
     async def _claim_and_work(
         self, new: NewOrder, message: TradeMessage, attempt: int, more: Callable[[], bool]
     ) -> Outcome:
+        ready = await self._readiness.of(message, new)
+        began = self._now()
         with timed(Stage.CLAIM):
-            claim = await self._claim(new)
+            claim = await self._claim(new, ready)
         match claim:
             case Claimed():
                 order = ClaimedOrder.of(claim, self._clock, more)
-                outcome = await self._work(_Job(message, order, new.exchange, attempt))
+                job = _Job(message, order, new.exchange, attempt)
+                if ready is None or not (claim.begun or claim.exceeded):
+                    outcome = await self._work(job)
+                else:
+                    outcome = await self._work_on_ready(job, claim, ready, began)
             case Settled(row):
                 outcome = outcome_of_row(row)
             case Conflict(row):
@@ -199,17 +220,21 @@ class Executor:
                 return True
         return False
 
-    async def _claim(self, new: NewOrder) -> Claim:
-        """Claim an order; one that another worker has, or whose lane it has, is waited for."""
+    async def _claim(self, new: NewOrder, ready: ReadyOrder | None) -> Claim:
+        """Claim an order; one that another worker has, or whose lane it has, is waited for.
+
+        What was ready before a wait may be so no more.
+        """
         deadline = self._clock.monotonic() + self._settings.lane_wait
         pause = _ASK_FIRST
+        claim = await self._ledger.claim(new, None if ready is None else ready.intent)
         while True:
-            claim = await self._ledger.claim(new)
             patient = self._clock.monotonic() < deadline and not self._hurry.is_set()
             if not isinstance(claim, Busy) or not patient:
                 return claim
             await self._pause(pause)
             pause = min(pause * 2, _ASK_AGAIN)
+            claim = await self._ledger.claim(new)
 
     async def _pause(self, seconds: float = _ASK_AGAIN) -> None:
         with contextlib.suppress(TimeoutError):
@@ -224,6 +249,27 @@ class Executor:
                 if resolved is not None:
                     return resolved
             return await self._send(job)
+        except ClaimLost as lost:
+            return Outcome(OutcomeKind.RETRY, "CLAIM_LOST", str(lost), job.order.state)
+
+    async def _work_on_ready(
+        self, job: _Job, claim: Claimed, ready: ReadyOrder, began: _Began
+    ) -> Outcome:
+        """Go on with an order whose intent is committed, or of which a limit is known."""
+        try:
+            if claim.exceeded is not None:
+                return await self._deny(job, exceeded(claim.exceeded))
+            slot = claim.slot
+            answered = self._clock.monotonic()
+            ready.slots.slot_taken(
+                ready.prepared,
+                Joined(began.monotonic, answered)
+                if slot is None
+                else Joined(began.monotonic, answered, slot.at_s, slot.used),
+            )
+            count_order(job.exchange, OrderState.SENDING)
+            job.order.row = replace(job.order.row, may_land_until=None)
+            return await self._dispatch(job, ready.client, ready.prepared, began)
         except ClaimLost as lost:
             return Outcome(OutcomeKind.RETRY, "CLAIM_LOST", str(lost), job.order.state)
 
@@ -291,30 +337,39 @@ class Executor:
         self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, weighed: Weighed
     ) -> Outcome:
         """Commit the intent, look once more, and send."""
-        began, began_at = self._clock.monotonic(), self._clock.now()
+        began = self._now()
         try:
             with timed(Stage.INTENT):
                 await self._commit_intent(job, client, prepared, weighed)
         except LimitExceeded as found:
             return await self._deny(job, exceeded(found))
-        if self._clock.monotonic() - began > self._settings.send_within:
+        return await self._dispatch(job, client, prepared, began)
+
+    async def _dispatch(
+        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, began: _Began
+    ) -> Outcome:
+        """Send an order whose intent is committed, if that did not take too long."""
+        if self._clock.monotonic() - began.monotonic > self._settings.send_within:
             return await self._defer(
                 job, "TOO_SLOW", "the intent's commit took too long; nothing was sent"
             )
-        look = _LastLook(partial(self._denial, job), partial(self._too_late, began, began_at))
+        look = _LastLook(partial(self._denial, job), partial(self._too_late, began))
         placement = await _sent(client, prepared, look)
         if look.denial is not None and placement.outcome_class is OutcomeClass.NOT_PERMITTED:
             return await self._deny(job, look.denial)
         return await self._placed(job, client, placement)
 
-    def _too_late(self, began: float, began_at: datetime) -> str | None:
+    def _now(self) -> _Began:
+        return _Began(self._clock.monotonic(), self._clock.now())
+
+    def _too_late(self, began: _Began) -> str | None:
         """Say that a signature would come too late for its intent, or None.
 
         A process that stood still since may find that others count the request as over, and have
         sent the order themselves. By both clocks, for a machine that sleeps may stop either.
         """
-        passed = timedelta(seconds=self._clock.monotonic() - began)
-        if max(passed, self._clock.now() - began_at) <= self._sign_within:
+        passed = timedelta(seconds=self._clock.monotonic() - began.monotonic)
+        if max(passed, self._clock.now() - began.at) <= self._sign_within:
             return None
         return "the intent to send it is too old; nothing was sent"
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from providers.clock import Clock
-    from providers.limits.limiter import Limiter, Slot
+    from providers.limits.limiter import Joined, Limiter, Slot
     from providers.limits.plan import Need, Rules, Want
 
 
@@ -45,6 +45,15 @@ class WatchedLimiter:
             leaves = max(slot.at, self._clock.monotonic())
             metrics.LIMIT_WAIT.labels(want.exchange).observe(leaves - asked)
         return slot
+
+    def joins(self, want: Want) -> Want | None:
+        """What is left to ask for if the ledger takes the slot."""
+        return self._limiter.joins(want)
+
+    def joined(self, want: Want, taken: Joined) -> Slot:
+        """The slot that the ledger took, at once."""
+        metrics.LIMIT_WAIT.labels(want.exchange).observe(0.0)
+        return self._limiter.joined(want, taken)
 
     async def cooling(self, scopes: Iterable[str]) -> float | None:
         """Seconds until the last cool-down of these scopes ends; None without one."""

@@ -12,7 +12,7 @@ the scope has been shut meanwhile. What an answer says of the exchange's own cou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from providers.limits.windows import Bucket, Demand, charge, take
@@ -38,6 +38,23 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """What came back of a slot that the ledger took.
+
+    Attributes:
+        asked_at: monotonic seconds before it was asked for.
+        answered_at: monotonic seconds when the answer was there.
+        at_s: when it was taken, by whose clock slots are counted; None if none was needed.
+        used: as of a `Slot`.
+    """
+
+    asked_at: float
+    answered_at: float
+    at_s: float | None = None
+    used: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """No slot now: it would be too long a wait, or a cool-down is in force. Nothing was taken.
 
@@ -59,6 +76,15 @@ class Limiter(Protocol):
 
     async def take(self, want: Want, patience: float) -> Slot | Closed:
         """Take the earliest slot if it is no more than `patience` seconds away. Never raises."""
+
+    def joins(self, want: Want) -> Want | None:
+        """What is left to ask for if the ledger takes the slot with the commit of an intent.
+
+        None if it can't now: then `take` says why. Asks nobody.
+        """
+
+    def joined(self, want: Want, taken: Joined) -> Slot:
+        """The slot that the ledger took."""
 
     async def cooling(self, scopes: Iterable[str]) -> float | None:
         """Seconds until the last cool-down of these scopes ends; None without one."""
@@ -100,6 +126,15 @@ class OpenLimiter:
         if left is not None:
             return Closed(left, cooling=True)
         return Slot(self._clock.monotonic())
+
+    def joins(self, want: Want) -> Want | None:
+        """Nothing is left to ask for, unless a cool-down is in force."""
+        return None if self.shut(want.scopes) is not None else replace(want, needs=())
+
+    def joined(self, want: Want, taken: Joined) -> Slot:
+        """A slot that is there always."""
+        del want
+        return Slot(taken.answered_at)
 
     async def cooling(self, scopes: Iterable[str]) -> float | None:
         """Seconds until the last cool-down of these scopes ends; None without one."""
@@ -150,6 +185,11 @@ class LocalLimiter(OpenLimiter):
     def rules(self) -> Rules:
         """How limits are kept."""
         return self._rules
+
+    def joins(self, want: Want) -> Want | None:
+        """None: the count is kept here."""
+        del want
+        return None
 
     async def take(self, want: Want, patience: float) -> Slot | Closed:
         """Take the earliest slot of our share."""

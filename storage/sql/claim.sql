@@ -1,15 +1,24 @@
 -- Claim orders for an owner, and the lanes they go to: new orders are born, known ones are taken
 -- over if they are open and nobody else who is alive holds a lease. An order whose lane another
--- owner has is left alone and the lane is asked for. No lock is waited for that another replica
--- may hold while it waits for one of ours. Gives every lane that is ours now, with the order that
--- was claimed for it or NULLs.
+-- owner has is left alone and the lane is asked for. Gives every lane that is ours now, with the order
+-- that was claimed for it or NULLs.
+-- A new order that comes with all that its intent needs (a side) is born as about to be sent, if its
+-- request slot is free now and it breaks no limit: see begin_sending.sql, of which this is the short way.
+-- Locks are taken in one order by all replicas, lanes, then slots, then orders, and no lane that another
+-- may hold is waited for.
 WITH input AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::numeric[], $10::numeric[], $11::timestamptz[], $12::timestamptz[]
+        $8::text[], $9::numeric[], $10::numeric[], $11::timestamptz[], $12::timestamptz[],
+        $18::text[], $19::text[], $20::numeric[], $21::numeric[], $22::boolean[],
+        $23::text[], $24::numeric[], $25::numeric[], $26::interval[],
+        $27::int[], $28::interval[], $29::jsonb[], $30::text[], $31::boolean[]
     ) AS i (
         request_id, client_order_id, fingerprint, payload, exchange, account, symbol,
-        action, quantity, price, queued_at, received_at
+        action, quantity, price, queued_at, received_at,
+        side, order_type, order_quantity, order_price, reduce_only,
+        position_side, take_profit, stop_loss, may_land_for,
+        max_orders, window_length, checked, address, urgent
     )
 ), keys AS (
     SELECT DISTINCT exchange, account, symbol FROM input
@@ -25,6 +34,7 @@ WITH input AS (
     SELECT l.exchange, l.account, l.symbol, l.fence
     FROM keys k JOIN lanes l USING (exchange, account, symbol)
     WHERE l.owner = $13
+    FOR SHARE OF l
 ), born AS (
     INSERT INTO lanes (exchange, account, symbol, owner)
     SELECT exchange, account, symbol, $13 FROM keys k
@@ -69,17 +79,73 @@ WITH input AS (
       AND l.exchange = o.exchange AND l.account = o.account AND l.symbol = o.symbol
 ), got AS (
     SELECT * FROM mine UNION ALL SELECT * FROM born UNION ALL SELECT * FROM taken
+), fresh AS MATERIALIZED (
+    SELECT i.*
+    FROM input i JOIN got g USING (exchange, account, symbol)
+    WHERE i.side IS NOT NULL AND NOT EXISTS (
+        SELECT FROM orders o WHERE o.request_id = i.request_id
+    )
+), asking AS MATERIALIZED (
+    SELECT request_id, address, urgent, row_number() OVER (ORDER BY request_id) AS number
+    FROM fresh WHERE address IS NOT NULL
+), needs AS (
+    SELECT
+        array_agg(a.number::int ORDER BY a.number, n.place) AS number,
+        array_agg(n.bucket ORDER BY a.number, n.place) AS bucket,
+        array_agg(n.units ORDER BY a.number, n.place) AS units,
+        array_agg(n.general ORDER BY a.number, n.place) AS general,
+        array_agg(n.reserved ORDER BY a.number, n.place) AS reserved,
+        array_agg(n.period_ms ORDER BY a.number, n.place) AS period_ms
+    FROM asking a JOIN unnest(
+        $32::text[], $33::text[], $34::int[], $35::int[], $36::int[], $37::int[]
+    ) WITH ORDINALITY AS n (request_id, bucket, units, general, reserved, period_ms, place)
+        USING (request_id)
+), wants AS (
+    SELECT
+        array_agg(address ORDER BY number) AS address,
+        array_agg(urgent ORDER BY number) AS urgent,
+        array_agg(0 ORDER BY number) AS patience
+    FROM asking
+), slots AS MATERIALIZED (
+    SELECT a.request_id, s.used, extract(epoch FROM clock_timestamp())::float8 AS at_s
+    FROM needs n CROSS JOIN wants w
+    CROSS JOIN LATERAL find_slots(
+        n.number, n.bucket, n.units, n.general, n.reserved, n.period_ms,
+        w.address, w.urgent, w.patience
+    ) WITH ORDINALITY AS s (wait_ms, taken, cooling, used, number)
+    JOIN asking a ON a.number = s.number
+    WHERE n.number IS NOT NULL AND s.taken
+), weighed AS MATERIALIZED (
+    SELECT f.*, s.used, s.at_s,
+        CASE WHEN f.max_orders IS NOT NULL THEN 1 + (
+            SELECT count(*)
+            FROM orders o
+            WHERE o.exchange = f.exchange AND o.account = f.account AND o.symbol = f.symbol
+              AND (o.finished_at IS NULL OR o.finished_at >= now() - f.window_length)
+              AND o.intended_at > now() - f.window_length
+              AND NOT o.reduce_only
+        ) END AS orders
+    FROM fresh f LEFT JOIN slots s USING (request_id)
+    WHERE f.address IS NULL OR s.request_id IS NOT NULL
+), begun AS (
+    SELECT * FROM weighed WHERE (orders <= max_orders) IS NOT FALSE
 ), claimed AS (
     INSERT INTO orders AS o (
         request_id, client_order_id, fingerprint, payload, exchange, account, symbol,
-        action, quantity, price, queued_at, received_at, owner, lease_until
+        action, quantity, price, queued_at, received_at, owner, lease_until,
+        state, sends, side, order_type, order_quantity, order_price, reduce_only,
+        position_side, take_profit, stop_loss, intended_at, may_land_until
     )
-    SELECT i.*, $13, now() + $14::interval
-    FROM input i
-    WHERE EXISTS (
-        SELECT FROM got g
-        WHERE g.exchange = i.exchange AND g.account = i.account AND g.symbol = i.symbol
-    )
+    SELECT
+        i.request_id, i.client_order_id, i.fingerprint, i.payload, i.exchange, i.account, i.symbol,
+        i.action, i.quantity, i.price, i.queued_at, i.received_at, $13, now() + $14::interval,
+        CASE WHEN b.request_id IS NULL THEN 'RECEIVED' ELSE 'SENDING' END,
+        CASE WHEN b.request_id IS NULL THEN 0 ELSE 1 END,
+        b.side, b.order_type, b.order_quantity, b.order_price, b.reduce_only,
+        b.position_side, b.take_profit, b.stop_loss,
+        CASE WHEN b.request_id IS NOT NULL THEN now() END, now() + b.may_land_for
+    FROM input i JOIN got g USING (exchange, account, symbol)
+    LEFT JOIN begun b USING (request_id)
     ON CONFLICT (request_id) DO UPDATE SET
         owner = excluded.owner,
         fence = o.fence + 1,
@@ -96,8 +162,23 @@ WITH input AS (
       )
     RETURNING o.*
 ), event AS (
-    INSERT INTO order_events (request_id, before_state, after_state, fence, attempt, owner)
-    SELECT request_id, NULL, state, fence, attempts, owner FROM claimed WHERE fence = 1
+    INSERT INTO order_events
+        (request_id, before_state, after_state, fence, attempt, owner, detail)
+    SELECT request_id, before_state, after_state, fence, attempts, owner, detail
+    FROM (
+        SELECT 1 AS step, request_id, NULL AS before_state, 'RECEIVED' AS after_state, fence, attempts,
+            owner, NULL::jsonb AS detail
+        FROM claimed WHERE fence = 1
+        UNION ALL
+        SELECT 2, c.request_id, 'RECEIVED', c.state, c.fence, c.attempts, c.owner,
+            coalesce(b.checked, '{}') || jsonb_strip_nulls(jsonb_build_object(
+                'exchange', c.exchange, 'side', c.side, 'order_type', c.order_type,
+                'quantity', c.order_quantity, 'price', c.order_price, 'reduce_only', c.reduce_only,
+                'position_side', c.position_side, 'take_profit', c.take_profit,
+                'stop_loss', c.stop_loss))
+        FROM claimed c JOIN begun b USING (request_id) WHERE c.fence = 1
+    ) AS steps
+    ORDER BY request_id, step
 )
 SELECT
     c.*,
@@ -105,7 +186,11 @@ SELECT
     g.exchange AS lane_exchange,
     g.account AS lane_account,
     g.symbol AS lane_symbol,
-    g.fence AS lane_fence
+    g.fence AS lane_fence,
+    w.used AS slot_used,
+    w.at_s AS slot_at_s,
+    CASE WHEN c.fence = 1 AND w.orders > w.max_orders THEN w.orders END AS orders
 FROM got g
 JOIN input i ON i.exchange = g.exchange AND i.account = g.account AND i.symbol = g.symbol
 LEFT JOIN claimed c ON c.request_id = i.request_id
+LEFT JOIN weighed w ON w.request_id = i.request_id

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import NotConfigured, UnknownExchange
 from providers.exchange import MarkPrice, SymbolSetup
+from providers.limits.plan import Want
 from providers.orders import (
     Balance,
     Fill,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from providers.clock import Clock
+    from providers.limits.limiter import Joined
     from providers.orders import TradeRequest
     from providers.outcomes import Permit
 
@@ -69,6 +71,8 @@ class FakeExchange:
         executions: every order that was taken, by client order id.
         slots: what the next calls of `reserve` raise; None lets one pass.
         reserved: every order that `reserve` was called with.
+        ready: whether opening orders need nothing to be asked first.
+        kept: every order whose slot the ledger took.
         mark: the mark price of everything.
         while_reserving: called while an order waits for its slot.
         before_place: called at the very moment of a send.
@@ -87,6 +91,8 @@ class FakeExchange:
         self.executions: dict[str, list[Execution]] = {}
         self.slots: deque[Exception | None] = deque()
         self.reserved: list[PreparedOrder] = []
+        self.ready = False
+        self.kept: list[PreparedOrder] = []
         self.mark = Decimal(20000)
         self.while_reserving: Callable[[], None] = lambda: None
         self.before_place: Callable[[PreparedOrder], None] = lambda _: None
@@ -126,6 +132,13 @@ class FakeExchange:
         fault = self.slots.popleft() if self.slots else None
         if fault is not None:
             raise fault
+
+    def slot_to_take(self, order: PreparedOrder) -> Want | None:
+        return Want(NAME, f"{NAME}@here ip", (), order.reduce_only) if self.ready else None
+
+    def slot_taken(self, order: PreparedOrder, taken: Joined) -> None:
+        assert taken.asked_at <= taken.answered_at
+        self.kept.append(order)
 
     async def place(self, order: PreparedOrder, permit: Permit = permitted) -> Placement:
         await asyncio.sleep(0)
@@ -301,6 +314,7 @@ class FakePreparation(Preparation):
 
     def __init__(self, client: FakeExchange) -> None:
         super().__init__(client, 300.0, client.clock)
+        self.exchange = client
         self.plan: deque[_Prepared] = deque()
         self.requests: list[TradeRequest] = []
         self.forgotten: list[tuple[str, OutcomeClass | None]] = []
@@ -308,6 +322,10 @@ class FakePreparation(Preparation):
 
     def fail_next(self, error: Exception) -> None:
         self.plan.append(_Prepared(error))
+
+    def at_hand(self, request: TradeRequest, *, default_leverage: int | None = None) -> bool:
+        del default_leverage
+        return self.exchange.ready and not self.plan and request.action.opens
 
     async def prepare(
         self,

@@ -26,6 +26,8 @@ from storage.ledger import (
     Ledger,
     Letter,
     NewOrder,
+    Ready,
+    SlotTaken,
     Unresolved,
 )
 from storage.orders import OrderRow
@@ -133,11 +135,33 @@ class FakeLedger(Ledger):
         self.rows.by_id[row.request_id] = row
         self.rows.steps.append((row.request_id, None, row.state))
 
-    async def claim(self, order: NewOrder) -> Claim:
+    async def claim(self, order: NewOrder, ready: Ready | None = None) -> Claim:
         fault = await self._begin("claim")
         claim = self._claim(order)
+        if ready is not None and isinstance(claim, Claimed) and claim.row.fence == 1:
+            claim = self._begin_ready(claim, ready)
         await self._end(fault)
         return claim
+
+    def _begin_ready(self, claim: Claimed, ready: Ready) -> Claimed:
+        """Commit the intent of an order that was born just now, as the statement does."""
+        assert claim.lane is not None
+        intent = Intent(
+            request_id=claim.row.request_id,
+            fence=1,
+            before=OrderState.RECEIVED,
+            lane=claim.lane,
+            order=ready.order,
+            may_land_for=ready.may_land_for,
+            limits=ready.limits,
+        )
+        slot = None if ready.want is None else SlotTaken(self.now().timestamp(), ())
+        try:
+            self._judge(intent)
+        except LimitExceeded as found:
+            return replace(claim, slot=slot, exceeded=found)
+        self._write_intent(claim.row, intent)
+        return replace(claim, row=self.row(claim.row.request_id), slot=slot)
 
     async def begin_sending(self, intent: Intent) -> None:
         if not may_follow(intent.before, OrderState.SENDING):
@@ -153,6 +177,10 @@ class FakeLedger(Ledger):
         if row is None or not ours or not alive:
             raise ClaimLost(intent.request_id)
         self._judge(intent)
+        self._write_intent(row, intent)
+        await self._end(fault)
+
+    def _write_intent(self, row: OrderRow, intent: Intent) -> None:
         self._write(
             row,
             state=OrderState.SENDING,
@@ -172,7 +200,6 @@ class FakeLedger(Ledger):
             may_land_until=self.now() + intent.may_land_for,
             lease_until=self.now() + self.lease,
         )
-        await self._end(fault)
 
     def _judge(self, intent: Intent) -> None:
         """Judge an intent's limits, as the statement does."""
@@ -274,10 +301,18 @@ class FakeLedger(Ledger):
             self._write(row, dead_lettered_at=self.now())
         await self._end(fault)
 
-    async def due_checks(self, most: int, lease: timedelta) -> Sequence[Claimed]:
+    async def due_checks(
+        self, most: int, lease: timedelta, overdue: timedelta = timedelta(0)
+    ) -> Sequence[Claimed]:
         fault = await self._begin("due_checks")
         now = self.now()
-        due = [r for r in self.rows.by_id.values() if r.check_at is not None and r.check_at <= now]
+        due = [
+            row
+            for row in self.rows.by_id.values()
+            if row.check_at is not None
+            and row.check_at <= now
+            and (row.check_at <= now - overdue or row.state.unresolved or _to_protect(row))
+        ]
         due.sort(key=lambda row: row.check_at or now)
         for row in due[:most]:
             self._write(row, check_at=now + lease)
@@ -455,3 +490,7 @@ def _may_fill(row: OrderRow, held_at: datetime) -> Decimal:
     if row.updated_at < held_at:
         return row.order_quantity - row.filled_quantity
     return row.order_quantity
+
+
+def _to_protect(row: OrderRow) -> bool:
+    return row.take_profit is not None or row.stop_loss is not None

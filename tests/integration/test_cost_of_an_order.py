@@ -33,9 +33,8 @@ _SPARE = 2  # what an earlier order's positions are read for; far less than one 
 _NOTIONAL = Decimal(50)  # quote currency
 # Each of these is of an order's way, its look-ups, or its report.
 STATEMENTS = {
-    "claim": 1,
-    "take_slots": 4,  # one for each request
-    "begin_sending": 1,
+    "claim": 1,  # with its request slot and its intent: nothing has to be asked first
+    "take_slots": 3,  # one for each other request
     "record": 2,  # taken, filled
     "record_fills": 1,
     "put_positions": 1,
@@ -156,7 +155,7 @@ async def test_a_crowd_shares_statements_commits_and_look_ups(costs: Costs) -> N
 
     # The first to come is claimed alone, all that came meanwhile together; what became of them is
     # read from lists.
-    shared = {"claim": 3, "begin_sending": 3, "order/realtime": 5, "execution/list": 5}
+    shared = {"claim": 3, "order/realtime": 5, "execution/list": 5}
     ran = statements + requests
     grown = [
         *(

@@ -17,17 +17,17 @@ import pytest
 from providers.clock import SystemClock
 from storage.claims import IntentLimits
 from storage.errors import ClaimLost, IllegalTransition, LimitExceeded
-from storage.ledger import Claimed, Lane, Letter
+from storage.ledger import Claimed, Lane, Letter, Ready
 from storage.orders import get_orders
 from storage.states import OrderState
 from tests.fakes.ledger import FakeLedger, Rows
-from tests.support.ledgers import change, intent, new_order, open_ledger
+from tests.support.ledgers import WANT, buy, change, intent, new_order, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from storage.claims import ChangeDetails
-    from storage.ledger import Ledger
+    from storage.ledger import Ledger, NewOrder
     from storage.orders import OrderRow
     from storage.postgres import Database
 
@@ -66,12 +66,15 @@ class Twins:
         # That a free lane is kept for a second for whoever asked is not in the one in memory.
         await self.database.execute("UPDATE lanes SET wanted_by = NULL, wanted_until = NULL")
         rows: list[OrderRow] = []
+        ready = _ready(draw, order) if draw.random() < 0.5 else None
 
         async def call(ledger: Ledger, _: int) -> Said:
-            claim = await ledger.claim(order)
-            if isinstance(claim, Claimed):
-                rows.append(claim.row)
-            return (type(claim).__name__, claim.row and (claim.row.state, claim.row.fence))
+            claim = await ledger.claim(order, ready)
+            if not isinstance(claim, Claimed):
+                return (type(claim).__name__, claim.row and (claim.row.state, claim.row.fence))
+            rows.append(claim.row)
+            exceeded = str(claim.exceeded) if claim.exceeded else None
+            return (claim.row.state, claim.row.fence, claim.begun, exceeded, bool(claim.slot))
 
         await self.both(owner, call)
         if rows:
@@ -138,11 +141,12 @@ class Twins:
         await self.both(owner, call)
 
     async def look(self, draw: random.Random, owner: int, name: str) -> None:
-        del draw, name
+        del name
+        overdue = draw.choice([timedelta(0), HOUR])
 
         async def call(ledger: Ledger, _: int) -> Said:
             orphans = await ledger.adopt_orphans(timedelta(0))
-            due = await ledger.due_checks(10, HOUR)
+            due = await ledger.due_checks(10, HOUR, overdue)
             unresolved = await ledger.unresolved()
             return (
                 orphans,
@@ -209,6 +213,17 @@ def _limits(draw: random.Random) -> IntentLimits | None:
         orders_control="trade:max_orders_per_symbol",
         max_orders=orders,
         window=None if orders is None else HOUR,
+    )
+
+
+def _ready(draw: random.Random, order: NewOrder) -> Ready:
+    """What a new order may come with; a limit on the position is not of it."""
+    limits = _limits(draw)
+    return Ready(
+        order=buy(order),
+        may_land_for=HOUR,
+        want=WANT if draw.random() < 0.5 else None,
+        limits=None if limits is None else replace(limits, max_position=None),
     )
 
 

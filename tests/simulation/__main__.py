@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fate", choices=FATES, help="one message that meets this")
     parser.add_argument("--step", type=int, help="and whose worker ends before this step")
     parser.add_argument("--keeps-ids", action="store_true", help="a filled order's id stays taken")
+    parser.add_argument("--ready", action="store_true", help="nothing has to be asked first")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the trace")
     options = parser.parse_args(arguments)
     if options.seed is not None:
@@ -43,7 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.fate is not None:
         fate = FATES[options.fate]
         frees_ids = not options.keeps_ids
-        return _show(crash_at(options.step, fate, frees_ids=frees_ids, trace=options.verbose))
+        return _show(
+            crash_at(
+                options.step,
+                fate,
+                frees_ids=frees_ids,
+                ready=options.ready,
+                trace=options.verbose,
+            )
+        )
     return _try(range(options.first, options.first + options.seeds))
 
 

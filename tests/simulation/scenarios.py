@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -61,11 +62,13 @@ class Crash:
     fate: str
     step: int | None
     frees_ids: bool
+    ready: bool
 
     def __str__(self) -> str:
         step = f" --step {self.step}" if self.step is not None else ""
         keeps = "" if self.frees_ids else " --keeps-ids"
-        return f'python -m tests.simulation --fate "{self.fate}"{step}{keeps} -v'
+        ready = " --ready" if self.ready else ""
+        return f'python -m tests.simulation --fate "{self.fate}"{step}{keeps}{ready} -v'
 
 
 def again(seed: int) -> str:
@@ -82,24 +85,40 @@ def every_crash(
         fates: what the exchange does.
         ids: whether it frees client ids after a fill.
     """
-    for fate in fates:
-        for frees_ids in ids:
-            whole = crash_at(None, FATES[fate], frees_ids=frees_ids)
-            yield Crash(fate, None, frees_ids), whole
-            for step in range(1, whole.steps + 1):
-                result = crash_at(step, FATES[fate], frees_ids=frees_ids)
-                yield Crash(fate, step, frees_ids), result
+    for fate, frees_ids, ready in product(fates, ids, (False, True)):
+        whole = crash_at(None, FATES[fate], frees_ids=frees_ids, ready=ready)
+        yield Crash(fate, None, frees_ids, ready), whole
+        for step in range(1, whole.steps + 1):
+            result = crash_at(step, FATES[fate], frees_ids=frees_ids, ready=ready)
+            yield Crash(fate, step, frees_ids, ready), result
 
 
 def crash_at(
-    step: int | None, fate: Fate, *, frees_ids: bool = True, trace: bool = False
+    step: int | None,
+    fate: Fate,
+    *,
+    frees_ids: bool = True,
+    ready: bool = False,
+    trace: bool = False,
 ) -> Result:
-    """One message; the replica that has it ends before its `step`th step."""
+    """One message; the replica that has it ends before its `step`th step.
+
+    Args:
+        step: None lets it live.
+        fate: what the exchange does.
+        frees_ids: whether it frees client ids after a fill.
+        ready: whether the order's intent is committed with its claim.
+        trace: whether to tell of it.
+    """
 
     async def scenario(lines: list[str]) -> tuple[World, int]:
         troubles = Troubles(fates=deque([fate]), crashes=deque([step] if step else []))
         world = World(
-            troubles, replicas=2, frees_ids=frees_ids, listen=lines.append if trace else None
+            troubles,
+            replicas=2,
+            frees_ids=frees_ids,
+            ready=ready,
+            listen=lines.append if trace else None,
         )
         first = world.replicas[0].life
         world.publish(Kind.GOOD, "r-1")
@@ -128,6 +147,7 @@ def by_seed(seed: int, *, trace: bool = False) -> Result:
             troubles,
             replicas=draw.randint(2, 3),
             frees_ids=draw.random() < 0.7,
+            ready=seed % 2 == 0,
             restart_after=lambda: draw.choice([0.0, 1.0, 10.0, 40.0]),
             listen=lines.append if trace else None,
         )

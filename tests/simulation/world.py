@@ -182,6 +182,7 @@ class World:
         *,
         replicas: int = 2,
         frees_ids: bool = True,
+        ready: bool = False,
         restart_after: Callable[[], float] = lambda: 1.0,
         listen: Callable[[str], None] | None = None,
     ) -> None:
@@ -197,6 +198,7 @@ class World:
             self.say,
             frees_ids=frees_ids,
         )
+        self.exchange.ready = ready
         self.stage = Stage(exchange=self.exchange, settings=_settings())
         self.topology = Topology.of(self.stage.settings)
         self.broker = Broker(self.topology, self.say)

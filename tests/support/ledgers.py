@@ -7,9 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
 
+from providers.limits.pacing import Pace
+from providers.limits.plan import Need, Want
+from providers.limits.quota import Published
 from providers.orders import OrderType, PreparedOrder, Side
 from storage.identity import client_order_id, fingerprint
-from storage.ledger import Change, Claimed, Intent, Lane, Ledger, NewOrder
+from storage.ledger import Change, Claimed, Intent, Lane, Ledger, NewOrder, Ready
 from storage.states import OrderState
 
 if TYPE_CHECKING:
@@ -55,6 +58,34 @@ async def claimed(ledger: Ledger, request_id: str, **fields: Any) -> OrderRow:  
     return claim.row
 
 
+def buy(order: OrderRow | NewOrder) -> PreparedOrder:
+    """The market order that is sent for what was asked for."""
+    return PreparedOrder(
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        quantity=order.quantity,
+        reduce_only=False,
+    )
+
+
+def slots(general: int, *, bucket: str = "bybit@here default orders") -> Want:
+    """Ask for one slot of a limit, of which there are so many in an hour."""
+    hour_ms = 3_600_000
+    limit = Published("orders", general, hour_ms)
+    need = Need(bucket, limit, 1, Pace(general, 0, hour_ms), 0)
+    return Want("bybit", "bybit@here ip:default", (need,), urgent=False)
+
+
+WANT = slots(400)  # more than a test takes
+
+
+def ready(order: NewOrder, **fields: Any) -> Ready:  # noqa: ANN401 - as above
+    """What the intent needs of an order to which nothing is to be asked first."""
+    return Ready(**{"order": buy(order), "may_land_for": timedelta(seconds=5), **fields})
+
+
 def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above
     """The intent to send what was asked for."""
     values: dict[str, Any] = {
@@ -62,14 +93,7 @@ def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above
         "fence": row.fence,
         "before": row.state,
         "lane": Lane(row.exchange, row.account, row.symbol),
-        "order": PreparedOrder(
-            client_order_id=row.client_order_id,
-            symbol=row.symbol,
-            side=Side.BUY,
-            order_type=OrderType.MARKET,
-            quantity=row.quantity,
-            reduce_only=False,
-        ),
+        "order": buy(row),
         "may_land_for": timedelta(seconds=5),
         **fields,
     }

@@ -135,16 +135,16 @@ async def run_worker(  # noqa: PLR0915 - the parts, one after the other
         )
         publisher = Publisher(settings)
         stack.push_async_callback(publisher.aclose)
-        start_gate = await _follow(stack, ledger, router, settings, gate, clock, controls)
-        executor = Executor(ledger, router, settings, gate, clock, controls, start_gate)
         # Without a consumer no delivery is missed, however many messages wait.
         most = settings.max_batch_size * settings.concurrent_batches if consume else 0
         vitals = Vitals(most)
+        start_gate = await _follow(stack, ledger, router, settings, gate, clock, controls, vitals)
+        executor = Executor(ledger, router, settings, gate, clock, controls, start_gate)
         parts = Parts(
             settings, topology, ledger, gate, executor, publisher, clock, vitals, controls, tracing
         )
         worker = Worker(parts)
-        _tell(stack, settings, database, store, gate, services)
+        _tell(stack, settings, database, store, gate, services, vitals)
         if settings.collect_dead_letters:
             _beside(stack, Collector(settings, topology, database, gate, clock).run(), "collector")
         circuits = Circuits(gate, controls.live, limiter)
@@ -224,18 +224,23 @@ async def _follow(
     gate: LedgerGate,
     clock: Clock,
     controls: Controls,
+    vitals: Vitals,
 ) -> StartGate:
     """Give signs of life, and follow what is at the exchanges already to its end."""
     database = ledger.database
+
+    def left_for() -> timedelta:
+        return vitals.left_for
+
     await forget_the_gone(database)
     stack.push_async_callback(_leave, database, ledger.owner)
-    reconciler = Reconciler(ledger, router, settings, gate, clock, controls)
+    reconciler = Reconciler(ledger, router, settings, gate, clock, controls, left_for)
     start_gate = StartGate(ledger, reconciler, gate)
     presence = Presence(settings, ledger.owner, ledger.alive_for, start_gate)
     _beside(stack, presence.run(), "presence")
     _beside(stack, start_gate.run(), "start-gate")
     _beside(stack, reconciler.run(), "reconciler")
-    _beside(stack, FillReader(Fills(database), router, gate, clock).run(), "fills")
+    _beside(stack, FillReader(Fills(database), router, gate, clock, left_for).run(), "fills")
     _beside(stack, Auditor(database, router, settings, gate).run(), "audit")
     drawdown = DrawdownWatch(controls.live, database, router, settings, gate)
     _beside(stack, drawdown.run(), "drawdown")
@@ -344,9 +349,11 @@ def _tell(
     store: ObjectStore,
     gate: LedgerGate,
     services: Services,
+    vitals: Vitals,
 ) -> None:
     """Let the outbox be told: reports to the object store, notices to people."""
-    _beside(stack, Offload(Outbox(database), store, settings, gate).run(), "offload")
+    offload = Offload(Outbox(database), store, settings, gate, lambda: vitals.left_for)
+    _beside(stack, offload.run(), "offload")
     if settings.notify_services:
         _beside(stack, Notifier(database, services, settings, gate).run(), "notifier")
 

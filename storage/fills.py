@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from providers.orders import Fill, Position, PositionSide, Side
@@ -12,7 +13,7 @@ from storage.postgres import own_fault, statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from storage.postgres import Database
 
@@ -42,9 +43,11 @@ class Fills:
         self._database = database
         self._found = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
 
-    async def due(self, most: int, lease: timedelta) -> Sequence[OrderRow]:
-        """Borrow orders whose fills are to be read."""
-        rows = await self._database.fetch(statement("due_fills"), most, lease)
+    async def due(
+        self, most: int, lease: timedelta, overdue: timedelta = timedelta(0)
+    ) -> Sequence[OrderRow]:
+        """Borrow orders whose fills are to be read, and have been for so long."""
+        rows = await self._database.fetch(statement("due_fills"), most, lease, overdue)
         return [OrderRow.read(row) for row in rows]
 
     async def record(self, row: OrderRow, fills: Sequence[Fill], wait: timedelta) -> bool:

@@ -8,6 +8,7 @@ must come to the same when repeated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from storage.orders import OrderEvent, OrderRow, get_orders
@@ -15,7 +16,7 @@ from storage.postgres import statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from storage.postgres import Database
 
@@ -65,9 +66,11 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, kind: str, most: int, lease: timedelta) -> Sequence[OutboxEntry]:
-        """Take rows that are due; nobody else gets them before the lease ends."""
-        rows = await self._database.fetch(statement("take_outbox"), kind, most, lease)
+    async def take(
+        self, kind: str, most: int, lease: timedelta, overdue: timedelta = timedelta(0)
+    ) -> Sequence[OutboxEntry]:
+        """Take rows that have been due for so long; nobody else gets them before the lease ends."""
+        rows = await self._database.fetch(statement("take_outbox"), kind, most, lease, overdue)
         return [OutboxEntry(**row) for row in rows]
 
     async def done(self, entries: Sequence[OutboxEntry]) -> None:

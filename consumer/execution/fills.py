@@ -21,7 +21,7 @@ from providers.orders import OrderStatus, OrderView, Side
 from storage.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from consumer.gate import LedgerGate
@@ -41,11 +41,17 @@ _PATIENCE = timedelta(seconds=60)  # with an exchange that is busy
 
 
 class FillReader:
-    """Reads fills that are due."""
+    """Reads fills that are due, and have been for as long as `left_for` says."""
 
     def __init__(
-        self, fills: Fills, router: ExchangeRouter, gate: LedgerGate, clock: Clock
+        self,
+        fills: Fills,
+        router: ExchangeRouter,
+        gate: LedgerGate,
+        clock: Clock,
+        left_for: Callable[[], timedelta] = timedelta,
     ) -> None:
+        self._left_for = left_for
         self._fills = fills
         self._router = router
         self._gate = gate
@@ -69,7 +75,7 @@ class FillReader:
 
     async def read_some(self) -> None:
         """Read what is due, once, and the positions of the accounts where something was filled."""
-        due = await self._fills.due(_MOST, _BORROW)
+        due = await self._fills.due(_MOST, _BORROW, self._left_for())
         at_leisure = [row for row in due if self._at_leisure(row)]
         listed = await listed_fills(self._router, at_leisure, view_of)
         places = asyncio.Semaphore(_AT_ONCE)

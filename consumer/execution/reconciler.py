@@ -35,7 +35,7 @@ from storage.errors import ClaimLost, LedgerUnavailable
 from storage.states import STATE_OF_STATUS, OrderState, may_follow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from consumer.controls.controls import Controls
     from consumer.gate import LedgerGate
@@ -92,7 +92,11 @@ def _another(row: OrderRow, found: OrderView) -> str | None:
 
 
 class Reconciler:
-    """Looks at orders when they are due."""
+    """Looks at orders when they are due.
+
+    Args:
+        left_for: how long orders that only have to be followed are left.
+    """
 
     def __init__(
         self,
@@ -102,8 +106,10 @@ class Reconciler:
         gate: LedgerGate,
         clock: Clock,
         controls: Controls,
+        left_for: Callable[[], timedelta] = timedelta,
     ) -> None:
         self._controls = controls
+        self._left_for = left_for
         self._ledger = ledger
         self._router = router
         self._gate = gate
@@ -122,7 +128,7 @@ class Reconciler:
                 if self._clock.monotonic() >= adopt_at:
                     await self._ledger.adopt_orphans(_ORPHAN_GRACE)
                     adopt_at = self._clock.monotonic() + _ORPHAN_EVERY
-                due = await self._ledger.due_checks(_MOST, _BORROW)
+                due = await self._ledger.due_checks(_MOST, _BORROW, self._left_for())
             except LedgerUnavailable as error:
                 self._gate.report(error)
                 continue

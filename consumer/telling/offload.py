@@ -20,7 +20,7 @@ from storage.objects.store import ObjectStoreUnavailable
 from storage.outbox import REPORT, Outbox, PutBack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from consumer.gate import LedgerGate
     from storage.objects.store import ObjectStore
@@ -52,12 +52,19 @@ def back_off(failures: int, longest: float, spread: float) -> float:
 class Offload:
     """Takes rows, builds reports, uploads them; one for a process.
 
-    While the store is away, one report is tried now and then, the others stay untouched.
+    While the store is away, one report is tried now and then, the others stay untouched. So do
+    those that have not waited for as long as `left_for` says.
     """
 
     def __init__(
-        self, outbox: Outbox, store: ObjectStore, settings: ObjectStoreSettings, gate: LedgerGate
+        self,
+        outbox: Outbox,
+        store: ObjectStore,
+        settings: ObjectStoreSettings,
+        gate: LedgerGate,
+        left_for: Callable[[], timedelta] = timedelta,
     ) -> None:
+        self._left_for = left_for
         self._outbox = outbox
         self._store = store
         self._gate = gate
@@ -91,7 +98,7 @@ class Offload:
             LedgerUnavailable: rows that were taken come back when their lease ends.
         """
         most = 1 if self._failures else _MOST
-        entries = await self._outbox.take(REPORT, most, _LEASE)
+        entries = await self._outbox.take(REPORT, most, _LEASE, self._left_for())
         if not entries:
             return False
         stories = await self._outbox.stories([entry.request_id for entry in entries])

@@ -7,8 +7,11 @@ so `live` compares the backlog with the last delivery, and says so when they dis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 STARTING = "still starting"
+_AT_ONCE = timedelta(0)
+_LEFT_FOR = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
@@ -45,6 +48,11 @@ class Vitals:
         """A message arrived."""
         self.taken_at = now
         self.in_flight += 1
+
+    @property
+    def left_for(self) -> timedelta:
+        """How long what follows an order is left once it is due: while many wait, they go first."""
+        return _LEFT_FOR if self.in_flight > self.most_in_flight // 2 > 0 else _AT_ONCE
 
     def saw_backlog(self, ready: int, now: float) -> None:
         """Remember how many messages wait."""

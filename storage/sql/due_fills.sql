@@ -1,7 +1,7 @@
 -- Lend orders whose fills are to be read, so that two replicas never take the same one.
 WITH due AS (
     SELECT request_id FROM orders
-    WHERE fills_check_at <= now()
+    WHERE fills_check_at <= now() - $3::interval
     ORDER BY fills_check_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED

@@ -2,7 +2,7 @@
 -- vanishes are due again when the lease ends.
 WITH due AS (
     SELECT id FROM outbox
-    WHERE kind = $1 AND available_at <= now()
+    WHERE kind = $1 AND available_at <= now() - $4::interval
     ORDER BY available_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED

@@ -51,6 +51,7 @@ async def finished(database: Database, state: OrderState, filled: str) -> OrderR
 async def test_fills_are_read_until_they_add_up(database: Database) -> None:
     row = await finished(database, S.FILLED, "0.005")
     fills = Fills(database)
+    assert await fills.due(10, LATER, LATER) == []  # not for so long
     assert [one.request_id for one in await fills.due(10, LATER)] == ["r1"]
     assert await fills.due(10, LATER) == []  # lent
 

@@ -306,6 +306,25 @@ async def test_a_borrowed_look_is_due_again_when_the_borrower_says_nothing(
     await eventually(lambda: ledger.due_checks(5, timedelta(seconds=9)), within=3, what="the look")
 
 
+async def test_what_only_has_to_be_followed_can_be_left_for_a_while(database: Database) -> None:
+    """Not one whose outcome is unknown, nor one whose position may have to be protected."""
+    ledger = open_ledger(database)
+    for name, state in {"followed": S.ACCEPTED, "unknown": S.UNKNOWN, "naked": S.ACCEPTED}.items():
+        row = await bring(ledger, name, state)
+        await ledger.record(change(row, state, state, check_in=timedelta(0)))
+    await database.execute("UPDATE orders SET stop_loss = 9 WHERE request_id = 'naked'")
+    hour, lease = timedelta(hours=1), timedelta(seconds=9)
+
+    at_once = await ledger.due_checks(50, lease, hour)
+    assert {claim.row.request_id for claim in at_once} == {"unknown", "naked"}
+
+    await database.execute(
+        "UPDATE orders SET check_at = now() - interval '61 min' WHERE request_id = 'followed'"
+    )
+    late = await ledger.due_checks(50, lease, hour)
+    assert [claim.row.request_id for claim in late] == ["followed"]
+
+
 async def test_a_claim_takes_an_order_off_the_list_of_looks(database: Database) -> None:
     ledger = open_ledger(database)
     row = await bring(ledger, "r1", S.UNKNOWN)

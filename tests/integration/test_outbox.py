@@ -232,6 +232,18 @@ async def test_no_row_is_taken_twice_however_many_take(ledger: Ledger, outbox: O
     assert (await outbox.backlog(REPORT)).count == 100
 
 
+async def test_rows_can_be_left_until_they_are_overdue(
+    database: Database, ledger: Ledger, outbox: Outbox
+) -> None:
+    await fill(ledger, 3)
+    minute = timedelta(minutes=1)
+    assert await outbox.take(REPORT, 10, FAR, minute) == []
+
+    await database.execute("UPDATE outbox SET available_at = available_at - interval '61 s'")
+
+    assert len(await outbox.take(REPORT, 10, FAR, minute)) == 3
+
+
 async def test_rows_of_a_worker_that_vanished_come_back(ledger: Ledger, outbox: Outbox) -> None:
     await fill(ledger, 3)
     first = await outbox.take(REPORT, 10, timedelta(milliseconds=100))

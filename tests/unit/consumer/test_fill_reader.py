@@ -56,8 +56,8 @@ class Due:
         self.row = row
         self.recorded: list[Sequence[Fill]] = []
 
-    async def due(self, most: int, lease: timedelta) -> Sequence[OrderRow]:
-        del most, lease
+    async def due(self, most: int, lease: timedelta, overdue: timedelta) -> Sequence[OrderRow]:
+        del most, lease, overdue
         return [self.row]
 
     async def record(self, row: OrderRow, fills: Sequence[Fill], wait: timedelta) -> bool:

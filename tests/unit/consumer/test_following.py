@@ -54,6 +54,31 @@ def at_exchange(
     return stage.exchange.execute(order, status=status)
 
 
+@on_virtual_time
+async def test_orders_that_are_only_followed_are_left_while_messages_wait() -> None:
+    stage = Stage()
+    for name, state in (("followed", S.ACCEPTED), ("unknown", S.UNKNOWN)):
+        stage.past(message(requestId=name), state, check_at=stage.ledger.now())
+        at_exchange(stage, request_id=name)
+    left = timedelta(seconds=10)
+    looks = Reconciler(
+        stage.ledger,
+        stage.router,
+        stage.settings,
+        stage.gate,
+        stage.clock,
+        stage.controls,
+        lambda: left,
+    )
+    following = asyncio.create_task(looks.run())
+
+    await asyncio.sleep(9)
+    assert {name for _, name in stage.exchange.looks} == {client_order_id("unknown", "default")}
+    await asyncio.sleep(2)
+    following.cancel()
+    assert client_order_id("followed", "default") in {name for _, name in stage.exchange.looks}
+
+
 async def look(stage: Stage, request_id: str = "r-1") -> None:
     await reconciler(stage).look(Claimed(stage.row(request_id), stage.ledger.now()))
 

@@ -280,8 +280,8 @@ class Due:
         self.rows = rows
         self.recorded: dict[str, list[str]] = {}
 
-    async def due(self, most: int, lease: timedelta) -> Sequence[OrderRow]:
-        del most, lease
+    async def due(self, most: int, lease: timedelta, overdue: timedelta) -> Sequence[OrderRow]:
+        del most, lease, overdue
         return self.rows
 
     async def record(self, row: OrderRow, fills: Sequence[Fill], wait: timedelta) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.fakes.virtual_time import START, on_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
-    from datetime import timedelta
 
 SETTINGS = ObjectStoreSettings(
     offload_interval=1.0, offload_concurrency=4, offload_per_second=1000.0
@@ -53,10 +53,12 @@ class FakeOutbox(Outbox):
         self.taken: list[int] = []
         self.away = False
 
-    async def take(self, kind: str, most: int, lease: timedelta) -> Sequence[OutboxEntry]:
+    async def take(
+        self, kind: str, most: int, lease: timedelta, overdue: timedelta = timedelta(0)
+    ) -> Sequence[OutboxEntry]:
         await self._answer()
         assert kind == REPORT
-        now = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time() - overdue.total_seconds()
         due = sorted((row.due, number) for number, row in self.rows.items() if row.due <= now)
         taken = [number for _, number in due[:most]]
         for number in taken:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +35,17 @@ def test_it_does_not_matter_whether_a_consumer_is_believed_to_be_there() -> None
     vitals.saw_backlog(7, 110.0)
 
     assert faults_of_life(vitals, 171.0, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "most", "seconds"),
+    [(0, 40, 0), (20, 40, 0), (21, 40, 10), (40, 40, 10), (5, 0, 0)],
+)
+def test_what_follows_an_order_is_left_while_many_messages_are_under_way(
+    in_flight: int, most: int, seconds: int
+) -> None:
+    vitals = Vitals(most, in_flight=in_flight)
+    assert vitals.left_for == timedelta(seconds=seconds)
 
 
 def test_a_delivery_starts_the_clock_anew() -> None:

@@ -34,7 +34,7 @@ _TRIES: Final = 3  # to leave on time; a process that can't is too slow to excee
 _WORTH_ASKING: Final = 0.01  # seconds of waiting after which a scope may have been shut
 _MOST_HELD: Final = 256
 _ACCOUNT: Final = "default"  # the only one so far
-_ON_TIME: Final = 1 / 2  # of the margin is ours; the rest is left to the network and the exchange
+_ON_TIME: Final = 0.6  # of the margin is ours; the rest is left to the network and the exchange
 _ADDRESS_PAUSE: Final = 600.0  # seconds without any request after a ban that names no end
 # Answers overtake each other, so one that shows a little more than we had counted says nothing.
 _OVERTAKING: Final = 1

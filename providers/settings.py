@@ -107,7 +107,7 @@ class RateLimitSettings(EnvironmentSettings):
         "one that would wait longer goes back to the queue.",
     )
     rate_limit_margin_ms: int = Field(
-        80,
+        70,
         ge=0,
         le=2000,
         description="How much later than another a request may reach the exchange that left with "
@@ -117,7 +117,8 @@ class RateLimitSettings(EnvironmentSettings):
         0.1,
         ge=0,
         le=0.5,
-        description="Part of each request limit that is kept for closes and look-ups.",
+        description="Part of each request limit that is kept for closes and look-ups; at least one "
+        "request of four or more, lent to others now and then where that is more than the part.",
     )
     rate_limit_address: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = Field(
         "default",

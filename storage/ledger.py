@@ -67,7 +67,7 @@ _MESSAGE_MOST = 500  # characters of an exchange's message that are worth keepin
 _ASKED_FOR = timedelta(seconds=1)  # how long a lane that was asked for is kept for who asked
 _TURN = timedelta(milliseconds=500)  # how long a lane that others ask for may be kept
 _NOT_READY = (None,) * 14
-_NO_NEEDS: tuple[list[object], ...] = ([], [], [], [], [], [])
+_NO_NEEDS: tuple[list[object], ...] = ([], [], [], [], [], [], [])
 
 _Wanted = tuple[NewOrder, Ready | None]
 
@@ -371,6 +371,7 @@ def _needs(
             need.pace.general,
             need.pace.reserved,
             need.pace.period_ms,
+            need.pace.lent_ms,
         )
         for (new, _), one in zip(ordered, ready, strict=True)
         if one is not None and one.want is not None

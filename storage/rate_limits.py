@@ -97,6 +97,7 @@ class SharedLimiter:
         self._readings = Readings()
         self._known = OpenLimiter(clock)  # cool-downs we know of, should the database be away
         self._storing = OpenLimiter(clock)  # those that are not in the database yet
+        self._booked_until: dict[str, float] = {}  # by bucket: our latest slot
         self._local: LocalLimiter | None = None
         self._try_again_at = 0.0
         self._beat_at = 0.0
@@ -129,13 +130,21 @@ class SharedLimiter:
         self._recover()
         if isinstance(answer, Slot):
             self._known.forget(want.scopes)  # somebody has ended them
+            for need in want.needs:
+                self._booked_until[need.bucket] = answer.at
         return answer
 
     def joins(self, want: Want) -> Want | None:
-        """All of it, unless a cool-down is known or we keep to our share."""
+        """All of it, unless a cool-down is known, slots are booked ahead, or we keep to our share.
+
+        There would hardly be a slot then, and others would wait for our commit to ask for theirs.
+        """
         if self._local is not None or self.shut(want.scopes) is not None:
             return None
-        self._beat(self._clock.monotonic())
+        now = self._clock.monotonic()
+        if any(self._booked_until.get(need.bucket, now) > now for need in want.needs):
+            return None
+        self._beat(now)
         return want
 
     def joined(self, want: Want, taken: Joined) -> Slot:
@@ -202,6 +211,7 @@ class SharedLimiter:
             [need.pace.general for _, need in needs],
             [need.pace.reserved for _, need in needs],
             [need.pace.period_ms for _, need in needs],
+            [need.pace.lent_ms for _, need in needs],
             [ask.want.address for ask in group],
             [ask.want.urgent for ask in group],
             [int(ask.patience * 1000) for ask in group],

@@ -32,11 +32,16 @@ _WORTH_RESERVING = 4  # units; of fewer nothing is kept back
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """At most `general` + `reserved` slots in any `period_ms`; the latter for what is urgent."""
+    """At most `general` + `reserved` slots in any `period_ms`; the latter for what is urgent.
+
+    Of a small limit a single reserved slot is more than the part that was to be kept: one that was
+    used last `lent_ms` ago is lent to others; never if that is 0.
+    """
 
     general: int
     reserved: int
     period_ms: int
+    lent_ms: int = 0
 
     def share(self, replicas: int) -> Pace:
         """What one of so many replicas may use where they can't tell each other.
@@ -48,7 +53,9 @@ class Pace:
         units = max(1, whole // replicas)
         reserved = min(self.reserved // replicas, units - 1)
         period = max(self.period_ms, math.ceil(self.period_ms * replicas / whole))
-        return Pace(units - reserved, reserved, self.period_ms if whole >= replicas else period)
+        lent_ms = self.lent_ms if reserved == self.reserved else 0
+        period_ms = self.period_ms if whole >= replicas else period
+        return Pace(units - reserved, reserved, period_ms, lent_ms)
 
 
 def margin_of(limit: Published, margin_ms: int) -> int:
@@ -63,7 +70,7 @@ def pace(limit: Published, *, margin_ms: int, reserve: float) -> Pace:
         limit: as published, or overridden.
         margin_ms: how much later than another a request may arrive that left with it.
         reserve: the part kept for what is urgent; at least one slot, unless there are few or it
-            is 0.
+            is 0. What that slot is beyond the part is lent.
     """
     parts = min(
         math.ceil(limit.window_ms / LONGEST_MS[limit.scope]), max(1, limit.units // _LEAST_SLOTS)
@@ -71,7 +78,9 @@ def pace(limit: Published, *, margin_ms: int, reserve: float) -> Pace:
     parts = max(parts, math.ceil(limit.units / MOST_SLOTS))
     units = limit.units // parts
     period_ms = math.ceil((limit.window_ms + margin_ms) / parts)
-    reserved = 0
+    reserved = lent_ms = 0
     if reserve > 0 and units >= _WORTH_RESERVING:
         reserved = min(max(1, math.floor(units * reserve)), units - 1)
-    return Pace(units - reserved, reserved, period_ms)
+        if units * reserve < 1:  # of the one slot only this part was to be kept
+            lent_ms = math.ceil(period_ms / (1 - units * reserve))
+    return Pace(units - reserved, reserved, period_ms, lent_ms)

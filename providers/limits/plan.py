@@ -30,7 +30,7 @@ class Rules:
         overrides: units by exchange and limit, in place of the published ones.
     """
 
-    margin_ms: int = 80
+    margin_ms: int = 70
     reserve: float = 0.1
     address: str = "default"
     overrides: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

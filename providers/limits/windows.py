@@ -4,7 +4,9 @@ A ring holds the newest n slots, past and future, in order. The next k units fit
 moment that is a period after the k-th oldest of them: then at most n - k others lie within a
 period before it or anywhere after it, so no window that holds the new slot holds more than n.
 A bucket has two rings, one that everybody uses and one for what is urgent; what is urgent takes
-whichever lets it go first. `take_slots` in the database does exactly the same, for all replicas;
+whichever lets it go first. A reserved slot that was free for long enough is lent to whoever comes
+then; it is never booked ahead, so that what is urgent waits no longer than if another of its kind
+had come just before. `take_slots` in the database does exactly the same, for all replicas;
 here it is for a worker that can't reach it, and for tests that hold the two against each other.
 """
 
@@ -73,7 +75,7 @@ def take(demands: Sequence[Demand], *, urgent: bool, now: int, patience: int) ->
     for bucket, units, pace in demands:
         bucket.fit(pace, now)
         first = bucket.general[min(units, pace.general) - 1]
-        if urgent and units <= pace.reserved:
+        if units <= pace.reserved and (urgent or _lends(bucket.reserved[units - 1], pace, now)):
             first = min(first, bucket.reserved[units - 1])
         at = max(at, first + pace.period_ms)
     if at - now > patience:
@@ -85,6 +87,10 @@ def take(demands: Sequence[Demand], *, urgent: bool, now: int, patience: int) ->
         else:
             _push(bucket.reserved, units, at)
     return at, True
+
+
+def _lends(used_at: int, pace: Pace, now: int) -> bool:
+    return pace.lent_ms > 0 and used_at + pace.lent_ms <= now
 
 
 def charge(bucket: Bucket, units: int, pace: Pace, now: int) -> None:

@@ -1,6 +1,7 @@
 -- An order that is ready when it arrives is claimed, given its request slot and entered as about to be
 -- sent by one statement, so slots must be had without what `take_slots` does besides: not to wait for
--- the disk. See migration 0061 for the rule.
+-- the disk. See migration 0061 for the rule; new is that a slot which is kept for what is urgent is lent
+-- once it was free for so long (`lent_ms` after it was used last, 0 never), but never booked ahead.
 CREATE FUNCTION find_slots(
     request   integer[],
     bucket    text[],
@@ -8,6 +9,7 @@ CREATE FUNCTION find_slots(
     general   integer[],
     reserved  integer[],
     period_ms integer[],
+    lent_ms   integer[],
     address   text[],
     urgent    boolean[],
     patience  integer[],
@@ -67,13 +69,18 @@ BEGIN
             IF cardinality(ring.general) <> general[need] THEN
                 ring.general := rate_ring(ring.general, general[need]);
                 kept[places[need]] := ring;
+                changed[places[need]] := true;
             END IF;
             IF cardinality(ring.reserved) <> reserved[need] THEN
                 ring.reserved := rate_ring(ring.reserved, reserved[need]);
                 kept[places[need]] := ring;
+                changed[places[need]] := true;
             END IF;
             first_ms := ring.general[least(units[need], general[need])];
-            IF urgent[number] AND units[need] <= reserved[need] THEN
+            IF units[need] <= reserved[need] AND (
+                urgent[number]
+                OR lent_ms[need] > 0 AND ring.reserved[units[need]] + lent_ms[need] <= now_ms
+            ) THEN
                 first_ms := least(first_ms, ring.reserved[units[need]]);
             END IF;
             at_ms := greatest(at_ms, first_ms + period_ms[need]);
@@ -128,6 +135,29 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE FUNCTION take_slots(
+    request   integer[],
+    bucket    text[],
+    units     integer[],
+    general   integer[],
+    reserved  integer[],
+    period_ms integer[],
+    lent_ms   integer[],
+    address   text[],
+    urgent    boolean[],
+    patience  integer[],
+    moment_ms bigint DEFAULT NULL
+) RETURNS TABLE (wait_ms bigint, taken boolean, cooling boolean, used integer[])
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- A slot that a crash of the server forgets was long ago when the server is back.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY SELECT * FROM find_slots(
+        request, bucket, units, general, reserved, period_ms, lent_ms, address, urgent, patience, moment_ms
+    );
+END $$;
+
+-- What workers of the version before call, while both run.
 CREATE OR REPLACE FUNCTION take_slots(
     request   integer[],
     bucket    text[],
@@ -140,10 +170,14 @@ CREATE OR REPLACE FUNCTION take_slots(
     patience  integer[],
     moment_ms bigint DEFAULT NULL
 ) RETURNS TABLE (wait_ms bigint, taken boolean, cooling boolean, used integer[])
-LANGUAGE plpgsql AS $$
-BEGIN
-    -- A slot that a crash of the server forgets was long ago when the server is back.
-    PERFORM set_config('synchronous_commit', 'off', true);
-    RETURN QUERY SELECT * FROM find_slots(
-        request, bucket, units, general, reserved, period_ms, address, urgent, patience, moment_ms);
-END $$;
+LANGUAGE SQL AS $$
+    SELECT * FROM take_slots(
+        request, bucket, units, general, reserved, period_ms,
+        array_fill(0, ARRAY[cardinality(bucket)]), address, urgent, patience, moment_ms)
+$$;
+
+-- Rings are written with every request. Compressed, or kept apart, that takes half as long again; they
+-- have 400 slots at most, which fit into a page.
+ALTER TABLE rate_buckets
+    ALTER general SET STORAGE PLAIN,
+    ALTER reserved SET STORAGE PLAIN;

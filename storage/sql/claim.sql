@@ -95,10 +95,11 @@ WITH input AS (
         array_agg(n.units ORDER BY a.number, n.place) AS units,
         array_agg(n.general ORDER BY a.number, n.place) AS general,
         array_agg(n.reserved ORDER BY a.number, n.place) AS reserved,
-        array_agg(n.period_ms ORDER BY a.number, n.place) AS period_ms
+        array_agg(n.period_ms ORDER BY a.number, n.place) AS period_ms,
+        array_agg(n.lent_ms ORDER BY a.number, n.place) AS lent_ms
     FROM asking a JOIN unnest(
-        $32::text[], $33::text[], $34::int[], $35::int[], $36::int[], $37::int[]
-    ) WITH ORDINALITY AS n (request_id, bucket, units, general, reserved, period_ms, place)
+        $32::text[], $33::text[], $34::int[], $35::int[], $36::int[], $37::int[], $38::int[]
+    ) WITH ORDINALITY AS n (request_id, bucket, units, general, reserved, period_ms, lent_ms, place)
         USING (request_id)
 ), wants AS (
     SELECT
@@ -110,7 +111,7 @@ WITH input AS (
     SELECT a.request_id, s.used, extract(epoch FROM clock_timestamp())::float8 AS at_s
     FROM needs n CROSS JOIN wants w
     CROSS JOIN LATERAL find_slots(
-        n.number, n.bucket, n.units, n.general, n.reserved, n.period_ms,
+        n.number, n.bucket, n.units, n.general, n.reserved, n.period_ms, n.lent_ms,
         w.address, w.urgent, w.patience
     ) WITH ORDINALITY AS s (wait_ms, taken, cooling, used, number)
     JOIN asking a ON a.number = s.number

@@ -63,13 +63,14 @@ async def ask(
     """Take slots at a moment of our choice."""
     needs = [(number, one) for number, (asked, _) in enumerate(wants, 1) for one in asked.needs]
     rows = await database.fetch(
-        "SELECT wait_ms, taken, used FROM take_slots($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "SELECT wait_ms, taken, used FROM take_slots($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         [number for number, _ in needs],
         [one.bucket for _, one in needs],
         [one.units for _, one in needs],
         [one.pace.general for _, one in needs],
         [one.pace.reserved for _, one in needs],
         [one.pace.period_ms for _, one in needs],
+        [one.pace.lent_ms for _, one in needs],
         [asked.address for asked, _ in wants],
         [asked.urgent for asked, _ in wants],
         [patience for _, patience in wants],
@@ -78,10 +79,23 @@ async def ask(
     return [(row["wait_ms"], row["taken"], list(row["used"])) for row in rows]
 
 
+def draw_pace(chance: random.Random, *, fewest: int) -> Pace:
+    lent_ms = chance.choice((0, 1700))
+    return Pace(chance.randint(fewest, 9), chance.randint(0, 3), 1000, lent_ms)
+
+
+async def test_workers_of_the_version_before_get_slots_as_before(database: Database) -> None:
+    rows = await database.fetch(
+        "SELECT taken FROM take_slots(ARRAY[1, 2], ARRAY['a', 'a'], ARRAY[1, 1], ARRAY[1, 1], "
+        "ARRAY[1, 1], ARRAY[1000, 1000], ARRAY['x', 'x'], ARRAY[false, false], ARRAY[0, 0])"
+    )
+    assert [row["taken"] for row in rows] == [True, False], "the reserved slot is not lent"
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_database_keeps_the_same_rule_as_the_model(database: Database, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    paces = {name: Pace(chance.randint(1, 9), chance.randint(0, 3), 1000) for name in "abc"}
+    paces = {name: draw_pace(chance, fewest=1) for name in "abc"}
     buckets = {name: Bucket() for name in paces}
     now = START
     for _ in range(60):
@@ -101,7 +115,7 @@ async def test_the_database_keeps_the_same_rule_as_the_model(database: Database,
         assert await ask(database, wants, now) == expected
         if chance.random() < 0.1:  # a replica with other settings
             name = chance.choice("abc")
-            paces[name] = Pace(chance.randint(3, 9), chance.randint(0, 3), 1000)
+            paces[name] = draw_pace(chance, fewest=3)
 
 
 async def test_others_use_is_charged_as_in_the_model(database: Database) -> None:

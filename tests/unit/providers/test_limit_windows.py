@@ -116,6 +116,30 @@ def test_a_full_rate_is_used_and_what_is_urgent_goes_ahead() -> None:
     assert urgent == [1, 1051, 2100], "the reserved slot, the next reserved one, then any other"
 
 
+def test_of_a_small_limit_the_kept_slot_is_lent_when_nothing_urgent_came() -> None:
+    rule = pace(mexc.QUOTA.limits["order/create"], margin_ms=80, reserve=0.1)
+    assert (rule.general, rule.reserved, rule.period_ms) == (3, 1, 2080)
+    assert rule.lent_ms == 3467, "0.4 of a slot in each period was to be kept"
+    bucket = Bucket()
+
+    def wait(now: int, *, urgent: bool = False) -> int:
+        at, _ = take([Demand(bucket, 1, rule)], urgent=urgent, now=now, patience=9000)
+        return at - now
+
+    assert [wait(START) for _ in range(5)] == [0, 0, 0, 0, 2080], "lent once, and not again"
+    assert wait(START + 1, urgent=True) == 2079
+    assert [wait(START + 3466) for _ in range(2)] == [0, 694], "not lent yet, nor booked ahead"
+    assert wait(START + 3466, urgent=True) == 0
+    assert [wait(START + 3466 + 3467 + ms) for ms in (-1, 0)] == [0, 0]
+    assert bucket.reserved == [START + 3466], "others were free"
+
+
+@pytest.mark.parametrize(("reserve", "lent"), [(0.25, 0), (0.3, 0), (0.0, 0), (0.01, 2084)])
+def test_what_was_asked_to_be_kept_is_kept(reserve: float, lent: int) -> None:
+    limit = Published("some", 4, 2000)
+    assert pace(limit, margin_ms=0, reserve=reserve).lent_ms == lent
+
+
 def test_a_wait_that_is_too_long_takes_nothing() -> None:
     rule = Pace(1, 0, 1000)
     bucket = Bucket()

@@ -8,7 +8,7 @@ close, prepare an order) is in `providers.preparation`, written once over this i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from providers.outcomes import permitted
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     )
     from providers.outcomes import Permit, Placement
     from providers.settings import ExchangeSettings
+
+
+P = TypeVar("P")
+_OFFERED: dict[tuple[type, type], bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,18 @@ class ExchangeClient(Protocol):
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Ask to cancel an order; one that is final already is not an error."""
+
+
+def offers(client: object, protocol: type[P]) -> TypeGuard[P]:
+    """Say whether a client has what one of the protocols below asks for.
+
+    As `isinstance`, but looked at once for a class: that takes some 20 µs each time.
+    """
+    key = (type(client), protocol)
+    found = _OFFERED.get(key)
+    if found is None:
+        found = _OFFERED[key] = isinstance(client, protocol)
+    return found
 
 
 @runtime_checkable

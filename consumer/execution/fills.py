@@ -16,7 +16,7 @@ import structlog
 from consumer.execution.listed import listed_fills
 from consumer.execution.meaning import next_look
 from providers.errors import ProviderError
-from providers.exchange import TellsLoad
+from providers.exchange import TellsLoad, offers
 from providers.orders import OrderStatus, OrderView, Side
 from storage.errors import LedgerUnavailable
 
@@ -35,6 +35,8 @@ _log = structlog.get_logger(__name__)
 _BORROW = timedelta(seconds=10)  # also until the next try if the exchange could not be asked
 _MOST = 50
 _AT_ONCE = 4
+# Of a list. More would keep the event loop from orders for too long.
+_KEPT_AT_ONCE = 8
 _INTERVAL = 0.5  # seconds; also the least time between two looks at an account's positions
 _AFTER_A_FAULT = 5.0  # seconds
 _PATIENCE = timedelta(seconds=60)  # with an exchange that is busy
@@ -78,12 +80,13 @@ class FillReader:
         due = await self._fills.due(_MOST, _BORROW, self._left_for())
         at_leisure = [row for row in due if self._at_leisure(row)]
         listed = await listed_fills(self._router, at_leisure, view_of)
-        places = asyncio.Semaphore(_AT_ONCE)
+        places, keeping = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_KEPT_AT_ONCE)
 
         async def one(row: OrderRow) -> bool:
             fills = listed.get(row.request_id)
             if fills is not None:
-                return await self._keep(row, fills)
+                async with keeping:
+                    return await self._keep(row, fills)
             async with places:
                 fills = await self._read(row)
             # Without the place: what is read meanwhile is kept in the same statement.
@@ -109,7 +112,7 @@ class FillReader:
         """True if what has been wanted since then had better wait."""
         client = self._router.client(exchange)
         patient = self._clock.now() - since < _PATIENCE
-        return patient and isinstance(client, TellsLoad) and client.busy
+        return patient and offers(client, TellsLoad) and client.busy
 
     async def _read(self, row: OrderRow) -> Sequence[Fill] | None:
         """Read one order's fills; None if the exchange can't be asked: there may be some."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from providers.exchange import ProtectsAfterFill
+from providers.exchange import ProtectsAfterFill, offers
 from providers.orders import OrderType, PositionSide, PreparedOrder, Side
 from providers.outcomes import PlacementKind
 from storage.states import OrderState
@@ -47,7 +47,7 @@ class Protection:
 def wanted(client: ExchangeClient, row: OrderRow) -> bool:
     """Tell whether an order still needs something placed after its fill."""
     asked = row.take_profit is not None or row.stop_loss is not None
-    return asked and isinstance(client, ProtectsAfterFill)
+    return asked and offers(client, ProtectsAfterFill)
 
 
 def judge(answers: Sequence[Placement]) -> Protection:

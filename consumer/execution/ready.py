@@ -14,7 +14,7 @@ from consumer.controls.permission import Denial
 from consumer.controls.weighing import at_hand, weigh
 from consumer.watching.trail import Stage, timed
 from providers.errors import ProviderError
-from providers.exchange import JoinsCommit
+from providers.exchange import JoinsCommit, offers
 from storage.claims import Ready
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ReadyOrder:
     """An order as it can be sent, and what the ledger needs to commit its intent with the claim."""
 
     client: ExchangeClient
-    slots: JoinsCommit  # the same client
+    slots: JoinsCommit  # the same
     prepared: PreparedOrder
     intent: Ready
 
@@ -51,7 +51,6 @@ class Readiness:
         self._router = router
         self._controls = controls
         self._sign_within = sign_within
-        self._joins: dict[str, bool] = {}  # by exchange: to ask a protocol takes its time
 
     async def of(self, message: TradeMessage, new: NewOrder) -> ReadyOrder | None:
         """Make an order ready, or None if that takes a request, or it may not be sent."""
@@ -61,13 +60,11 @@ class Readiness:
             return None
         try:
             client = self._router.client(new.exchange)
-            joins = self._joins.get(new.exchange)
-            if joins is None:
-                joins = self._joins[new.exchange] = isinstance(client, JoinsCommit)
-            if not joins:
+            slots: object = client
+            if not offers(slots, JoinsCommit):
                 return None
             with timed(Stage.PREPARE):
-                return await self._prepared(message, new, client)
+                return await self._prepared(message, new, client, slots)
         except ProviderError:
             return None
 
@@ -78,7 +75,7 @@ class Readiness:
         )
 
     async def _prepared(
-        self, message: TradeMessage, new: NewOrder, client: ExchangeClient
+        self, message: TradeMessage, new: NewOrder, client: ExchangeClient, slots: JoinsCommit
     ) -> ReadyOrder | None:
         preparation = self._router.preparation(new.exchange)
         leverage = self._controls.default_leverage
@@ -91,9 +88,9 @@ class Readiness:
         if not at_hand(snapshot, order, preparation):
             return None
         weighed = await weigh(snapshot, order, client, preparation, lambda: new.received_at)
-        if isinstance(weighed, Denial) or not isinstance(client, JoinsCommit):
+        if isinstance(weighed, Denial):
             return None
-        want = client.slot_to_take(order)
+        want = slots.slot_to_take(order)
         if want is None:
             return None
         intent = Ready(
@@ -103,4 +100,4 @@ class Readiness:
             limits=weighed.limits,
             detail=weighed.detail,
         )
-        return ReadyOrder(client, client, order, intent)
+        return ReadyOrder(client, slots, order, intent)

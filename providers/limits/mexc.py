@@ -13,6 +13,7 @@ from providers.limits.quota import Endpoint, Published, Quota, Scope, listed
 
 _WINDOW_MS: Final = 2000
 _URGENT: Final = True
+_ORDERS: Final = ("order/create", "order/batch_cancel_with_external")
 _OTHERWISE: Final = "other"
 
 # Endpoint, requests, milliseconds, whether closes and look-ups need it.
@@ -40,8 +41,14 @@ _PRIVATE: Final = (
 QUOTA: Final = Quota(
     venue="mexc",
     limits=listed(
-        *(Published(name, most, window, Scope.ADDRESS) for _, name, most, window, _ in _PUBLIC),
-        *(Published(name, most, window) for _, name, most, window, _ in _PRIVATE),
+        *(
+            Published(name, most, window, Scope.ADDRESS, bursts=True)
+            for _, name, most, window, _ in _PUBLIC
+        ),
+        *(
+            Published(name, most, window, bursts=name not in _ORDERS)
+            for _, name, most, window, _ in _PRIVATE
+        ),
         Published(_OTHERWISE, 4, _WINDOW_MS),  # the strictest figure there is
     ),
     endpoints={

@@ -27,6 +27,7 @@ LONGEST_MS = MappingProxyType({Scope.ACCOUNT: 2000, Scope.ADDRESS: 10_000})
 MOST_SLOTS = 400  # in a period: they are kept one by one
 _LEAST_SLOTS = 10  # in a part of a window, so that it still takes a burst
 _MARGIN_PART = 50  # of a window
+_MARGIN_OF_BURSTS = 3  # times that of orders
 _WORTH_RESERVING = 4  # units; of fewer nothing is kept back
 
 
@@ -34,8 +35,8 @@ _WORTH_RESERVING = 4  # units; of fewer nothing is kept back
 class Pace:
     """At most `general` + `reserved` slots in any `period_ms`; the latter for what is urgent.
 
-    Of a small limit a single reserved slot is more than the part that was to be kept: one that was
-    used last `lent_ms` ago is lent to others; never if that is 0.
+    Of a small limit a single reserved slot is more than the part that was to be kept: while it is
+    free it is lent to others, once in `lent_ms`; never if that is 0.
     """
 
     general: int
@@ -59,8 +60,12 @@ class Pace:
 
 
 def margin_of(limit: Published, margin_ms: int) -> int:
-    """The margin of a limit, ms: of a long window a small part costs little and allows much."""
-    return max(margin_ms, limit.window_ms // _MARGIN_PART)
+    """The margin of a limit, ms: of a long window a small part costs little and allows much.
+
+    Where no order is held up by it, it is wider: bursts come when machines are busiest.
+    """
+    wanted = margin_ms * _MARGIN_OF_BURSTS if limit.bursts else margin_ms
+    return max(wanted, limit.window_ms // _MARGIN_PART)
 
 
 def pace(limit: Published, *, margin_ms: int, reserve: float) -> Pace:

@@ -32,12 +32,16 @@ class Published:
     """At most `units` in any `window_ms` milliseconds, or in each that the exchange's clock starts.
 
     Both are kept as the first, which is the stricter: what holds for any window holds for those.
+
+    Attributes:
+        bursts: of what is read and set up, at a worker's start above all; no order counts.
     """
 
     name: str
     units: int
     window_ms: int
     scope: Scope = Scope.ACCOUNT
+    bursts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

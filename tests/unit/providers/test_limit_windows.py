@@ -134,10 +134,37 @@ def test_of_a_small_limit_the_kept_slot_is_lent_when_nothing_urgent_came() -> No
     assert bucket.reserved == [START + 3466], "others were free"
 
 
+def test_what_is_urgent_does_not_put_off_that_the_kept_slot_is_lent() -> None:
+    rule = pace(mexc.QUOTA.limits["order/create"], margin_ms=80, reserve=0.1)
+    bucket = Bucket()
+
+    def wait(now: int, *, urgent: bool = False) -> int:
+        at, _ = take([Demand(bucket, 1, rule)], urgent=urgent, now=now, patience=9000)
+        return at - now
+
+    assert [wait(START) for _ in range(3)] == [0, 0, 0]
+    assert wait(START, urgent=True) == 0
+    assert [wait(START + 2079) for _ in range(3)] == [1, 1, 1]
+    assert wait(START + 2080) == 0, "it is free, and none was lent before"
+    assert wait(START + 4160, urgent=True) == 0, "as if it had been urgent itself"
+
+
 @pytest.mark.parametrize(("reserve", "lent"), [(0.25, 0), (0.3, 0), (0.0, 0), (0.01, 2084)])
 def test_what_was_asked_to_be_kept_is_kept(reserve: float, lent: int) -> None:
     limit = Published("some", 4, 2000)
     assert pace(limit, margin_ms=0, reserve=reserve).lent_ms == lent
+
+
+def test_what_is_read_and_set_up_in_bursts_has_a_wider_margin_than_orders() -> None:
+    plan = Plan(mexc.QUOTA, "api.example", "default", Rules(margin_ms=70))
+
+    def margins(method: str, name: str) -> list[int]:
+        path = f"/api/v1/private/{name}"
+        return [one.margin_ms for one in plan.want(method, path, of_all=False, urgent=False).needs]
+
+    assert margins("POST", "order/create") == [70]
+    assert margins("GET", "position/leverage") == [210]
+    assert margins("POST", "position/change_leverage") == [210], "a fiftieth of 10 s is less"
 
 
 def test_a_wait_that_is_too_long_takes_nothing() -> None:

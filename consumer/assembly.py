@@ -73,8 +73,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-_ON_AN_ORDERS_WAY = ("claim", "take_slots", "begin_sending", "record")  # the statements
+_ON_AN_ORDERS_WAY = (  # the statements
+    "begin_ready",
+    "claim",
+    "take_slots",
+    "begin_sending",
+    "record",
+)
 _CANCEL_AGAIN = 0.5  # seconds
+_YOUNG_MOST = 10_000  # objects that are made and not dropped before the collector looks at them
 
 
 async def run_worker(  # noqa: PLR0915 - the parts, one after the other
@@ -182,10 +189,12 @@ async def run_worker(  # noqa: PLR0915 - the parts, one after the other
 def _spare_the_collector() -> None:
     """Leave what is there for good out of garbage collections.
 
-    A full one would go through all modules: tens of milliseconds in which no order moves.
+    A full one would go through all modules: tens of milliseconds in which no order moves. And an
+    order makes and drops a few hundred objects, hardly any of which a collection is needed for.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_MOST, *gc.get_threshold()[1:])
 
 
 async def _open_door(stack: AsyncExitStack, settings: Settings) -> Doorway | None:

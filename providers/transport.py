@@ -99,15 +99,13 @@ class AiohttpTransport:
         content: bytes,
         timeouts: tuple[float | None, float | None],
     ) -> tuple[int, Mapping[str, str], bytes]:
-        connect, read = timeouts
         async with session.request(
             method,
             URL(url, encoded=True),
             headers=headers,
             data=content or None,
             allow_redirects=False,
-            # Waiting for a free connection, then opening one, then the answer.
-            timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read),
+            timeout=_timeout(*timeouts),
         ) as answer:
             chunks: list[bytes] = []
             size = 0
@@ -140,6 +138,12 @@ class AiohttpTransport:
             await session.close()
             # Lets the transports' own close callbacks run, so that nothing is left unclosed.
             await asyncio.sleep(0)
+
+
+@cache
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    """Waiting for a free connection, then opening one, then the answer."""
+    return aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read)
 
 
 @cache

@@ -76,11 +76,21 @@ def statement(name: str) -> str:
 
 
 class Database:
-    """A pool of connections in which every call ends within `database_timeout`."""
+    """A pool of connections in which every call ends within `database_timeout`.
 
-    def __init__(self, pool: Pool, timeout: float) -> None:
+    Args:
+        pool: where connections come from.
+        timeout: seconds to wait for one.
+        spare: keep those that were used at hand. To give one back to the pool and to ask for it
+            again takes three turns of the event loop, and a statement of an order two of them.
+    """
+
+    def __init__(self, pool: Pool, timeout: float, *, spare: bool = False) -> None:
         self._pool = pool
         self._timeout = timeout
+        self._keeps = spare
+        self._spare: list[PooledConnection] = []
+        self._waiting = 0  # for a connection of the pool
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Run one statement; raises `LedgerUnavailable` if the database can't now."""
@@ -96,10 +106,34 @@ class Database:
     async def connection(self) -> AsyncIterator[PooledConnection]:
         """Lend a connection; whatever fails inside because of the database is one error."""
         try:
-            async with self._pool.acquire(timeout=self._timeout) as connection:
+            connection = await self._take()
+            try:
                 yield connection
+            except BaseException:
+                await self._pool.release(connection)  # which looks at what is left of it
+                raise
+            await self._put_back(connection)
         except _UNAVAILABLE as error:
             raise LedgerUnavailable(f"PostgreSQL: {_say(error)}") from error
+
+    async def _take(self) -> PooledConnection:
+        while self._spare:
+            connection = self._spare.pop()
+            if _open(connection):
+                return connection
+            await self._pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=self._timeout)
+        finally:
+            self._waiting -= 1
+
+    async def _put_back(self, connection: PooledConnection) -> None:
+        wanted = self._keeps and not self._waiting
+        if wanted and _open(connection) and not connection.is_in_transaction():
+            self._spare.append(connection)
+        else:
+            await self._pool.release(connection)
 
     async def warm(self, names: Iterable[str]) -> None:
         """Let every open connection learn the types of some statements, before there is a hurry.
@@ -125,15 +159,25 @@ class Database:
     @property
     def pool_use(self) -> tuple[int, int]:
         """How many connections are in use, and how many are idle."""
-        idle = self._pool.get_idle_size()
+        idle = self._pool.get_idle_size() + len(self._spare)
         return self._pool.get_size() - idle, idle
 
     async def aclose(self) -> None:
         """Close the pool, politely for one time-out, then at once."""
+        self._keeps = False
         try:
+            while self._spare:
+                await self._pool.release(self._spare.pop())
             await asyncio.wait_for(self._pool.close(), self._timeout)
         except (TimeoutError, *_UNAVAILABLE):
             self._pool.terminate()
+
+
+def _open(connection: PooledConnection) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # it was cut, and the pool has taken it back by itself
+        return False
 
 
 @asynccontextmanager
@@ -186,7 +230,8 @@ async def connect(
             reraise=True,
         ):
             with attempt:
-                return Database(await _pool(settings, daemon=daemon), settings.database_timeout)
+                pool = await _pool(settings, daemon=daemon)
+                return Database(pool, settings.database_timeout, spare=daemon)
     except _UNAVAILABLE as error:
         raise LedgerUnavailable(f"PostgreSQL: {_say(error)}") from error
     raise AssertionError("unreachable: the retry loop returns or raises")

@@ -179,6 +179,9 @@ BLOCKED = _gauge("broker_blocked", "1 while RabbitMQ blocks publishers (memory o
 RECONNECTS = _counter("broker_reconnects", "Connections to RabbitMQ after the first.")
 LAST_DELIVERY = _gauge("last_delivery_timestamp_seconds", "When the last message arrived.")
 LOOP_LAG = _histogram("event_loop_lag_seconds", "How late the event loop runs what is due.", _LAG)
+LOOP_BUSY = _gauge(
+    "event_loop_busy_ratio", "Part of the last quarter second that its thread was at work, 0 to 1."
+)
 LIVE = _gauge("live", "1 unless the watchdog has found a fault; see /health.")
 READY = _gauge("ready", "1 while the worker takes messages; see /ready.")
 DRAINING = _gauge("draining", "1 while the worker is stopping.")

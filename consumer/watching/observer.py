@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -116,10 +117,13 @@ class Observer:
     async def _beat(self) -> None:
         told_ready = False
         while True:
-            due = self._clock.monotonic() + _BEAT
+            began, worked = self._clock.monotonic(), time.thread_time()
             await asyncio.sleep(_BEAT)
             with self._unfailing():
-                told_ready = self._tell(self._clock.monotonic() - due, told_ready=told_ready)
+                passed = self._clock.monotonic() - began
+                self._vitals.busy = min(1.0, (time.thread_time() - worked) / max(passed, _BEAT))
+                metrics.LOOP_BUSY.set(self._vitals.busy)
+                told_ready = self._tell(passed - _BEAT, told_ready=told_ready)
 
     def _tell(self, late: float, *, told_ready: bool) -> bool:
         """Show how the process is; gives whether the service manager knows that it is ready."""

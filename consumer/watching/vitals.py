@@ -12,6 +12,7 @@ from datetime import timedelta
 STARTING = "still starting"
 _AT_ONCE = timedelta(0)
 _LEFT_FOR = timedelta(seconds=10)
+_BUSY = 0.4  # beyond it, every turn of the event loop is waited for noticeably
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Vitals:
         backlog: messages ready in the queue when it was looked at last.
         backlog_since: since when every look found messages; None if the last found none.
         loop_lag: how late the event loop was when it was looked at last, seconds.
+        busy: the part of the time that the event loop's thread has lately been at work, 0 to 1.
     """
 
     most_in_flight: int
@@ -43,6 +45,7 @@ class Vitals:
     backlog: int = 0
     backlog_since: float | None = None
     loop_lag: float = 0.0
+    busy: float = 0.0
 
     def took(self, now: float) -> None:
         """A message arrived."""
@@ -51,8 +54,9 @@ class Vitals:
 
     @property
     def left_for(self) -> timedelta:
-        """How long what follows an order is left once it is due: while many wait, they go first."""
-        return _LEFT_FOR if self.in_flight > self.most_in_flight // 4 > 0 else _AT_ONCE
+        """How long what follows an order is left once it is due: orders go first in a rush."""
+        many = self.in_flight > self.most_in_flight // 4 > 0
+        return _LEFT_FOR if many or self.busy > _BUSY else _AT_ONCE
 
     def saw_backlog(self, ready: int, now: float) -> None:
         """Remember how many messages wait."""

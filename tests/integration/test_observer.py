@@ -39,6 +39,31 @@ def circuits(world: World, config: LiveConfig) -> Circuits:
     return Circuits(LedgerGate(world.database.ping), config, limiter)
 
 
+async def test_it_tells_how_busy_the_event_loop_is(world: World) -> None:
+    settings = world.changed(observe_interval=0.1)
+    vitals = Vitals(most_in_flight=40)
+    observer = Observer(
+        vitals, settings, world.topology, world.database, circuits(world, live()),
+        SystemClock(), Publisher(settings),
+    )  # fmt: skip
+
+    async def toil() -> None:
+        while True:
+            sum(range(50_000))
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(observer.run()), asyncio.create_task(toil())]
+    try:
+        await eventually(lambda: vitals.busy > 0.4, what="busy")
+        assert vitals.left_for.total_seconds() > 0
+        tasks.pop().cancel()
+        await eventually(lambda: vitals.busy < 0.4, what="at leisure")
+        assert value("event_loop_busy_ratio") == vitals.busy
+    finally:
+        for task in tasks:
+            await _end(task)
+
+
 async def test_a_consumer_that_is_gone_without_a_word_is_noticed(world: World) -> None:
     """Everything believes that it consumes; the broker delivers nothing."""
     first = await world.start_worker()

@@ -48,6 +48,13 @@ def test_what_follows_an_order_is_left_while_many_messages_are_under_way(
     assert vitals.left_for == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(("busy", "seconds"), [(0.0, 0), (0.4, 0), (0.41, 10), (1.0, 10)])
+def test_what_follows_an_order_is_left_while_the_event_loop_is_busy(
+    busy: float, seconds: int
+) -> None:
+    assert Vitals(40, busy=busy).left_for == timedelta(seconds=seconds)
+
+
 def test_a_delivery_starts_the_clock_anew() -> None:
     vitals = consuming()
     vitals.saw_backlog(7, 110.0)

@@ -37,13 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from aio_pika.abc import AbstractIncomingMessage
-
     from consumer.contract.message import TradeMessage
     from consumer.controls.controls import Controls
     from consumer.execution.executor import Executor
     from consumer.gate import LedgerGate
-    from consumer.queue.delivery import Acknowledger
+    from consumer.queue.delivery import Acknowledger, Arrival
     from consumer.queue.publisher import Publisher
     from consumer.queue.settlement import Decision
     from consumer.queue.topology import Topology
@@ -89,22 +87,21 @@ class Worker:
         self._batch_timer: asyncio.TimerHandle | None = None
         self._draining = asyncio.Event()
 
-    def arrived(self, message: AbstractIncomingMessage, acknowledger: Acknowledger) -> None:
+    def arrived(self, message: Arrival, acknowledger: Acknowledger) -> None:
         """Take a message from the broker into a batch; never blocks."""
         now = asyncio.get_running_loop().time()
         self._parts.vitals.took(self._parts.clock.monotonic())
         metrics.RECEIVED.inc()
         metrics.LAST_DELIVERY.set_to_current_time()
         batch = self._batcher.batch_for(now)
-        routing_key = message.routing_key or ""
-        attempt = self._parts.topology.attempt(routing_key)
+        attempt = self._parts.topology.attempt(message.routing_key)
         received_at = self._parts.clock.now()
         delivery = Delivery(
             body=message.body,
-            headers=message.headers or {},
+            headers=message.headers,
             message_id=message.message_id,
-            routing_key=routing_key,
-            redelivered=bool(message.redelivered),
+            routing_key=message.routing_key,
+            redelivered=message.redelivered,
             attempt=attempt,
             last_attempt=self._parts.topology.is_last(attempt),
             received_at=received_at,
@@ -112,7 +109,7 @@ class Worker:
             acknowledger=acknowledger,
             batch_order=len(batch.items),
             batch_at=batch.items[0].received_at if batch.items else received_at,
-            exchange=message.exchange or "",
+            exchange=message.exchange,
         )
         if self._settings.batch_dispatch is Dispatch.EAGER:
             self._begin(delivery)

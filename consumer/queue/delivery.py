@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+    from aiormq.abc import AbstractChannel
 
 
 class Settlement(StrEnum):
@@ -28,6 +28,18 @@ class Settlement(StrEnum):
     REQUEUE = "requeue"  # back to the head of the queue: it was not started
     DEAD_LETTER = "dead_letter"  # published among the dead letters, then acknowledged
     ABANDON = "abandon"  # the channel is gone: nothing can be done, the broker redelivers
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as the broker handed it over: the bytes, untouched, and what AMQP says of them."""
+
+    body: bytes
+    headers: Mapping[str, object]
+    message_id: str | None
+    routing_key: str
+    exchange: str
+    redelivered: bool
 
 
 class Acknowledger(Protocol):
@@ -114,13 +126,17 @@ class Delivery:
 
 
 class AmqpAcknowledger:
-    """Settles over the channel that the message came on, and no other."""
+    """Settles over the channel that the message came on, and no other.
 
-    __slots__ = ("_channel", "_message")
+    Returns as soon as the frame is on its way: no broker answers an acknowledgement, and one that
+    does not reach it is as if it had not been sent, the message comes again.
+    """
 
-    def __init__(self, message: AbstractIncomingMessage, channel: AbstractChannel) -> None:
-        self._message = message
+    __slots__ = ("_channel", "_tag")
+
+    def __init__(self, channel: AbstractChannel, tag: int) -> None:
         self._channel = channel
+        self._tag = tag
 
     @property
     def closed(self) -> bool:
@@ -129,8 +145,8 @@ class AmqpAcknowledger:
 
     async def ack(self) -> None:
         """Acknowledge."""
-        await self._message.ack()
+        await self._channel.basic_ack(self._tag, wait=False)
 
     async def nack(self, *, requeue: bool) -> None:
         """Refuse."""
-        await self._message.nack(requeue=requeue)
+        await self._channel.basic_nack(self._tag, requeue=requeue, wait=False)

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from consumer.errors import BrokerUnavailable, TopologyMismatch
 from consumer.queue import broker, declare
-from consumer.queue.delivery import AmqpAcknowledger
+from consumer.queue.delivery import AmqpAcknowledger, Arrival
 from consumer.settings import TopologyAtStart
 from consumer.watching import metrics
 
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Any
 
-    from aio_pika.abc import (
-        AbstractChannel,
-        AbstractConnection,
-        AbstractIncomingMessage,
-        AbstractQueue,
-    )
+    from aio_pika.abc import AbstractChannel, AbstractConnection
+    from aiormq.abc import DeliveredMessage
     from tenacity import RetryCallState
 
     from consumer.gate import LedgerGate
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from consumer.settings import Settings
     from consumer.watching.vitals import Vitals
 
-    Arrived = Callable[[AbstractIncomingMessage, Acknowledger], None]
+    Arrived = Callable[[Arrival, Acknowledger], None]
 
 _log = structlog.get_logger(__name__)
 _CONSUME_AGAIN = 0.5  # seconds after the broker ended a consumer
@@ -108,12 +104,11 @@ class Intake:
         with broker.translated("RabbitMQ"):
             channel = await broker.open_channel(connection, timeout, publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch, timeout=timeout)
-            queue = await channel.get_queue(self._topology.queue, ensure=False)
             cancelled = await broker.cancelled(channel)
             while not stop.is_set():
                 if await _first(self._gate.wait_open(), channel.closed(), stop.wait()) != 0:
                     break
-                await self._consume_while_open(queue, channel, cancelled, stop)
+                await self._consume_while_open(channel, cancelled, stop)
                 if cancelled.is_set() and not channel.is_closed and not stop.is_set():
                     # On the same channel, so that what is in flight can still be settled.
                     _log.warning("the broker ended our consumer, consuming again")
@@ -124,16 +119,20 @@ class Intake:
             raise BrokerUnavailable("RabbitMQ closed the channel")
 
     async def _consume_while_open(
-        self,
-        queue: AbstractQueue,
-        channel: AbstractChannel,
-        cancelled: asyncio.Event,
-        stop: asyncio.Event,
+        self, channel: AbstractChannel, cancelled: asyncio.Event, stop: asyncio.Event
     ) -> None:
-        async def hand_over(message: AbstractIncomingMessage) -> None:
-            self._arrived(message, AmqpAcknowledger(message, channel))
+        # aiormq's own channel: aio-pika would make a message of each that can be published again,
+        # and a task more.
+        underlay = await channel.get_underlay_channel()
 
-        tag = await queue.consume(hand_over, timeout=self._settings.broker_timeout)
+        async def hand_over(message: DeliveredMessage) -> None:
+            tag = message.delivery_tag
+            assert tag is not None  # noqa: S101 - only `Basic.Return` has none
+            self._arrived(_arrival(message), AmqpAcknowledger(underlay, tag))
+
+        consuming = await underlay.basic_consume(
+            self._topology.queue, hand_over, timeout=self._settings.broker_timeout
+        )
         _log.info("consuming", queue=self._topology.queue)
         self.consuming.set()
         self._vitals.started = True
@@ -147,7 +146,10 @@ class Intake:
             # At once, or for a moment it would seem that the broker was away.
             self._vitals.draining = stop.is_set()
         if not channel.is_closed and not cancelled.is_set():
-            await queue.cancel(tag, timeout=self._settings.broker_timeout)
+            assert consuming.consumer_tag is not None  # noqa: S101 - ours, or the broker's choice
+            await underlay.basic_cancel(
+                consuming.consumer_tag, timeout=self._settings.broker_timeout
+            )
 
     async def _verify(self, connection: AbstractConnection) -> None:
         if self._settings.topology_at_start is TopologyAtStart.APPLY:
@@ -160,6 +162,18 @@ class Intake:
         )
         if faults:
             raise TopologyMismatch("; ".join(faults))
+
+
+def _arrival(message: DeliveredMessage) -> Arrival:
+    properties = message.header.properties
+    return Arrival(
+        body=message.body,
+        headers=properties.headers or {},
+        message_id=properties.message_id,
+        routing_key=message.routing_key or "",
+        exchange=message.exchange or "",
+        redelivered=bool(message.redelivered),
+    )
 
 
 async def _first(*waits: Awaitable[object]) -> int:

@@ -6,16 +6,15 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from consumer.queue.delivery import Delivery
+from consumer.queue.delivery import Arrival, Delivery
 from consumer.queue.publisher import Publisher
 from consumer.settings import BrokerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aio_pika.abc import AbstractIncomingMessage
     from pamqp.common import FieldValue
 
 
@@ -88,16 +87,6 @@ class FakePublisher(Publisher):
         )
 
 
-@dataclass
-class _Incoming:
-    body: bytes
-    routing_key: str
-    headers: dict[str, Any]
-    message_id: str | None
-    redelivered: bool
-    exchange: str = "trade"
-
-
 def incoming(
     body: bytes,
     *,
@@ -105,10 +94,9 @@ def incoming(
     headers: dict[str, Any] | None = None,
     message_id: str | None = "m-1",
     redelivered: bool = False,
-) -> AbstractIncomingMessage:
-    """A message as aio-pika hands it over, as far as a worker looks at it."""
-    message = _Incoming(body, routing_key, headers or {}, message_id, redelivered)
-    return cast("AbstractIncomingMessage", message)
+) -> Arrival:
+    """A message as the broker hands it over."""
+    return Arrival(body, headers or {}, message_id, routing_key, "trade", redelivered)
 
 
 def delivery(

@@ -18,14 +18,13 @@ from tests.fakes.broker import incoming
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aio_pika.abc import AbstractIncomingMessage
     from pamqp.common import FieldValue
 
-    from consumer.queue.delivery import Acknowledger
+    from consumer.queue.delivery import Acknowledger, Arrival
     from consumer.queue.topology import Topology
     from consumer.settings import BrokerSettings
 
-    Taker = Callable[[AbstractIncomingMessage, Acknowledger], None]
+    Taker = Callable[[Arrival, Acknowledger], None]
     Say = Callable[[str], None]
 
 _LAST_RUNG = "the ladder's end"

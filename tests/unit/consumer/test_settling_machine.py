@@ -23,9 +23,7 @@ from tests.simulation.broker import Broker, Channel
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from aio_pika.abc import AbstractIncomingMessage
-
-    from consumer.queue.delivery import Acknowledger
+    from consumer.queue.delivery import Acknowledger, Arrival
 
 TOPOLOGY = Topology("trade-execution", "trade", ("1s", "2s", "4s"))
 MOST_ATTEMPTS = len(TOPOLOGY.delays) + 1
@@ -50,16 +48,16 @@ class Settling(RuleBasedStateMachine):
         self.broker.open(self.channel)
         self.broker.publish(b"{}", "m1")
 
-    def take(self, message: AbstractIncomingMessage, acknowledger: Acknowledger) -> None:
-        attempt = TOPOLOGY.attempt(message.routing_key or "")
+    def take(self, message: Arrival, acknowledger: Acknowledger) -> None:
+        attempt = TOPOLOGY.attempt(message.routing_key)
         self.attempts.append(attempt)
         self.held.append(
             Delivery(
                 body=message.body,
                 headers=message.headers,
                 message_id=message.message_id,
-                routing_key=message.routing_key or "",
-                redelivered=bool(message.redelivered),
+                routing_key=message.routing_key,
+                redelivered=message.redelivered,
                 attempt=attempt,
                 last_attempt=TOPOLOGY.is_last(attempt),
                 received_at=START,

@@ -6,6 +6,7 @@ Nothing is meant to write one in the first place; this is the net below it. Whoe
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ class Scrubber:
         # The longest first: one secret may be part of another.
         self._texts = tuple(sorted(forms, key=len, reverse=True))
         self._bytes = tuple(form.encode() for form in self._texts)
+        self._in_json = _in_json(self._bytes)
 
     def text(self, text: str) -> str:
         """Give a text without the secrets."""
@@ -41,11 +43,25 @@ class Scrubber:
         return text
 
     def data(self, data: bytes) -> bytes:
-        """Give UTF-8 without the secrets."""
-        for secret in self._bytes:
-            if secret in data:
-                data = data.replace(secret, _HIDDEN.encode())
+        """Give UTF-8 without the secrets; JSON stays JSON."""
+        if any(secret in data for secret in self._bytes):
+            data = self._in_json.sub(lambda found: b"***" if found[1] else found[0], data)
+        for secret in self._bytes:  # left only where it is no JSON
+            data = data.replace(secret, _HIDDEN.encode())
         return data
+
+
+def _in_json(secrets: Iterable[bytes]) -> re.Pattern[bytes]:
+    r"""Make what finds secrets, as group 1, or an escape in which none begins. Pure.
+
+    One may begin inside of an escape, as `0000…` does after `\u`, or `new…` after `\`: then the
+    escape is taken with it, for what would be left of it is no JSON.
+    """
+    secret = b"(?:" + b"|".join(map(re.escape, secrets)) + b")"
+    begun = rb"\\(?:u[0-9a-fA-F]{0,3})?"
+    return re.compile(
+        b"(" + secret + b"|" + begun + secret + rb")|\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL
+    )
 
 
 def secrets_of(settings: BaseSettings) -> list[str]:

@@ -221,6 +221,24 @@ def test_no_secret_is_packed_whatever_surrounds_it(secret: str, around: str) -> 
         assert secret not in document["nested"]["list"]
 
 
+@pytest.mark.parametrize(
+    ("secret", "around"),
+    [
+        ("00000000", "\x00"),
+        ("newsecret", "\n"),
+        ("uafe00000", "\\"),
+        ("0secret12", "\\\x1f"),
+        ('"quoted"s', '"\\'),
+        ("\\\\back\\\\", "\\"),
+    ],
+)
+def test_a_line_stays_json_where_a_secret_follows_an_escape(secret: str, around: str) -> None:
+    lines: list[tuple[float, Mapping[str, object]]] = [(0.0, {"message": f"{around}{secret}!"})]
+    text = gzip.decompress(pack(lines, "-", Scrubber([secret])))
+    assert secret not in json.loads(text)["message"]
+    assert json.loads(text)["message"].endswith("!")
+
+
 async def test_a_request_is_noted_without_what_could_be_secret(rig: Rig) -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})

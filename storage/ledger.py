@@ -103,7 +103,8 @@ class Ledger:
         self._send_within = send_within
         self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
         # While one statement waits for the disk, the next can be on its way.
-        self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault, writers=2)
+        self._begins = GroupCommit(self._begin_group, key=_wanted_id, alone=own_fault, writers=2)
+        self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
         self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
@@ -128,6 +129,10 @@ class Ledger:
         its intent committed with the claim: `Claimed.begun`. Only then may a byte leave. If this
         raises, that may have been committed too; send nothing.
         """
+        if ready is not None and ready.limits is None:
+            begun = await self._begins.submit((order, ready))
+            if begun is not None:
+                return begun
         return await self._claims.submit((order, ready))
 
     async def begin_sending(self, intent: Intent) -> None:
@@ -202,25 +207,12 @@ class Ledger:
         tag = await self._database.execute(statement("orphans"), grace)
         return int(tag.rsplit(" ", 1)[-1])
 
-    async def _claim_group(self, group: Sequence[_Wanted]) -> Sequence[Claim]:
-        ordered: list[_Wanted] = []
-        begun: set[Lane] = set()  # one intent of a lane at a time, here too
-        for new, one in sorted(group, key=_wanted_id):  # one order for all replicas: no deadlocks
-            lane = Lane(new.exchange, new.account, new.symbol)
-            ordered.append((new, None if lane in begun else one))
-            begun.add(lane)
-        claims: dict[str, Claim] = await self._begin_at_once(
-            [(new, one) for new, one in ordered if one is not None and one.limits is None]
-        )
-        left = [wanted for wanted in ordered if _wanted_id(wanted) not in claims]
-        if left:
-            claims |= await self._claim_all(left)
-        return [claims.get(new.request_id, Busy(None)) for new, _ in group]
-
-    async def _begin_at_once(self, some: Sequence[tuple[NewOrder, Ready]]) -> dict[str, Claim]:
-        """Claim and begin what can be at once, by request id; the others are as they were."""
-        if not some:
-            return {}
+    async def _begin_group(
+        self, group: Sequence[tuple[NewOrder, Ready]]
+    ) -> Sequence[Claimed | None]:
+        """Claim and begin what can be at once; what can't, None, is as it was."""
+        firsts = {_lane_of(new): (new, ready) for new, ready in sorted(group, key=_wanted_id)}
+        some = sorted(firsts.values(), key=_wanted_id)  # one order for all replicas: no deadlocks
         rows = await self._database.fetch(
             statement("begin_ready"),
             self._owner,
@@ -229,17 +221,20 @@ class Ledger:
             *arguments(some),
         )
         by_id = {new.request_id: (new, ready) for new, ready in some}
-        claims: dict[str, Claim] = {}
+        begun: dict[str, Claimed] = {}
         for row in rows:
             new, ready = by_id[row["request_id"]]
-            claim = claimed(new, ready, row, owner=self._owner, lease=self._lease)
-            self._held[Lane(new.exchange, new.account, new.symbol)] = row["lane_fence"]
-            claims[new.request_id] = claim
-        return claims
+            self._held[_lane_of(new)] = row["lane_fence"]
+            begun[new.request_id] = claimed(new, ready, row, owner=self._owner, lease=self._lease)
+        return [begun.get(new.request_id) for new, _ in group]
 
-    async def _claim_all(self, ordered: Sequence[_Wanted]) -> dict[str, Claim]:
-        """Claim orders whatever they are; gives what became of them, by request id."""
-        ready = [one for _, one in ordered]
+    async def _claim_group(self, group: Sequence[_Wanted]) -> Sequence[Claim]:
+        ordered = sorted(group, key=_wanted_id)  # one order for all replicas: no deadlocks
+        begun: set[Lane] = set()  # one intent of a lane at a time, here too
+        ready: list[Ready | None] = []
+        for new, one in ordered:
+            ready.append(None if _lane_of(new) in begun else one)
+            begun.add(_lane_of(new))
         rows = await self._database.fetch(
             statement("claim"),
             *_columns([_of_order(new) for new, _ in ordered]),
@@ -249,20 +244,20 @@ class Ledger:
             _ASKED_FOR,
             self._send_within,
             *_columns([_of_ready(one) for one in ready]),
-            *_needs(ordered),
+            *_needs(ordered, ready),
         )
-        limits = {new.request_id: one for new, one in ordered}
+        limits = {new.request_id: one for (new, _), one in zip(ordered, ready, strict=True)}
         claims: dict[str, Claim] = {}
         for row in rows:
             lane = Lane(row["lane_exchange"], row["lane_account"], row["lane_symbol"])
             self._held[lane] = row["lane_fence"]
             if row["request_id"] is not None:
                 claims[row["request_id"]] = _claimed(row, lane, limits[row["request_id"]])
-        missed = {new.request_id: new for new, _ in ordered if new.request_id not in claims}
+        missed = {new.request_id: new for new, _ in group if new.request_id not in claims}
         if missed:
             for found in await get_orders(self._database, list(missed)):
                 claims[found.request_id] = why_not(found, missed[found.request_id])
-        return claims
+        return [claims.get(new.request_id, Busy(None)) for new, _ in group]
 
     async def _send_group(self, group: Sequence[Intent]) -> Sequence[bool | LimitExceeded]:
         ordered = sorted(group, key=_request_id)
@@ -350,6 +345,10 @@ def _wanted_id(item: _Wanted) -> str:
     return item[0].request_id
 
 
+def _lane_of(new: NewOrder) -> Lane:
+    return Lane(new.exchange, new.account, new.symbol)
+
+
 def _of_order(new: NewOrder) -> tuple[object, ...]:
     """Give the columns of an order. Pure."""
     return (
@@ -391,7 +390,9 @@ def _of_ready(ready: Ready | None) -> tuple[object, ...]:
     )
 
 
-def _needs(ordered: Sequence[_Wanted]) -> tuple[list[object], ...] | list[list[object]]:
+def _needs(
+    ordered: Sequence[_Wanted], ready: Sequence[Ready | None]
+) -> tuple[list[object], ...] | list[list[object]]:
     """Give the columns of the slots that ready orders need. Pure."""
     rows = [
         (
@@ -403,7 +404,7 @@ def _needs(ordered: Sequence[_Wanted]) -> tuple[list[object], ...] | list[list[o
             need.pace.period_ms,
             need.pace.lent_ms,
         )
-        for new, one in ordered
+        for (new, _), one in zip(ordered, ready, strict=True)
         if one is not None and one.want is not None
         for need in one.want.needs
     ]

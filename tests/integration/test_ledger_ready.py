@@ -160,12 +160,17 @@ async def test_what_others_asked_for_is_left_to_them(database: Database) -> None
     assert (await _claim(second, order)).begun
 
 
-async def test_one_that_cannot_be_kept_keeps_no_other_from_it(ledger: Ledger) -> None:
+@pytest.mark.parametrize("as_ready", [True, False])
+async def test_one_that_cannot_be_kept_keeps_no_other_from_it(
+    ledger: Ledger, *, as_ready: bool
+) -> None:
     bad = new_order("r0", payload={"note": "\x00"}, symbol="S0USDT")
     good = new_order("r1", symbol="S1USDT")
 
     failed, claim = await asyncio.gather(
-        ledger.claim(bad, ready(bad)), ledger.claim(good, ready(good)), return_exceptions=True
+        ledger.claim(bad, ready(bad) if as_ready else None),
+        ledger.claim(good, ready(good)),
+        return_exceptions=True,
     )
 
     assert isinstance(failed, asyncpg.DataError)
@@ -226,6 +231,21 @@ async def test_orders_that_come_together_get_one_slot_each(ledger: Ledger) -> No
 
     assert sum(isinstance(claim, Claimed) and claim.begun for claim in claims) == 3
     assert all(isinstance(claim, Claimed) for claim in claims)
+
+
+async def test_one_id_for_two_trades_at_once_begins_once(ledger: Ledger) -> None:
+    orders = [
+        new_order("r1", symbol=f"S{number}USDT", quantity=Decimal(number + 1))
+        for number in range(3)
+    ]
+
+    claims = await asyncio.gather(*(ledger.claim(one, ready(one)) for one in orders))
+
+    begun = [claim for claim in claims if isinstance(claim, Claimed) and claim.begun]
+    assert len(begun) == 1
+    assert sum(isinstance(claim, Conflict | Busy) for claim in claims) == 2
+    events = await get_events(ledger.database, "r1")
+    assert [event.after for event in events] == ["RECEIVED", "SENDING"]
 
 
 async def test_of_one_lane_only_one_begins_at_a_time(database: Database, ledger: Ledger) -> None:

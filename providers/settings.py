@@ -111,7 +111,7 @@ class RateLimitSettings(EnvironmentSettings):
         ge=0,
         le=2000,
         description="How much later than another a request may reach the exchange that left with "
-        "it, in ms. Each window is kept longer by it.",
+        "it, in ms. Each window is kept longer by it; by three times where no order counts.",
     )
     rate_limit_reserve: float = Field(
         0.1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from tests.support.waiting import eventually
 from tests.support.world import PATIENT_LADDER
 
 if TYPE_CHECKING:
+    from providers.sandbox.faults import ActiveRule
     from tests.conftest import NewWorld
     from tests.support.together import UnderWay
     from tests.support.world import World
@@ -41,11 +41,14 @@ async def flow(world: World, seed: int) -> None:
         for number in range(ORDERS)
     ]
     # Placements that take a while are still under way when the kill comes, on either side of it.
-    world.fault(FaultKind.LATENCY, endpoint="order/create", ms=60, probability=0.7, seed=seed)
+    slow = world.fault(
+        FaultKind.LATENCY, endpoint="order/create", ms=100, probability=0.7, seed=seed
+    )
     running = await world.start_worker()
     publishing = asyncio.create_task(world.publish(*messages))
     for _ in range(KILLS):
-        await _more(world, draw.randint(1, 8), publishing)
+        # One lane a symbol: at most six are under way, so that enough are left for the last kill.
+        await _more(slow, draw.randint(1, 4))
         await asyncio.sleep(draw.uniform(0, 0.05))  # not a wait for anything: the moment varies
         await running.kill()
         running = await world.start_worker()
@@ -72,17 +75,16 @@ async def killed_workers_lose_nothing_and_double_nothing(new_world: NewWorld) ->
 
     await asyncio.gather(*(flow(world, seed) for seed, world in enumerate(worlds, start=11)))
 
-    taken_over: Counter[str] = Counter()
-    for world in worlds:
-        for row in await world.orders():
-            if row.fence > 1:
-                taken_over["orders"] += 1
-            for event in await get_events(world.database, row.request_id):
-                if event.after is OrderState.UNKNOWN and event.code == "INTERRUPTED":
-                    taken_over["interrupted in mid-send"] += 1
-    # The kills struck orders that were under way; otherwise this proves nothing.
-    assert taken_over["orders"] > 0
-    assert taken_over["interrupted in mid-send"] > 0
+    # The kills struck orders in mid-send; otherwise this proves nothing. Who takes one up then,
+    # the next worker's reconciler or the delivery that comes again, is a matter of chance.
+    interrupted = [
+        event
+        for world in worlds
+        for row in await world.orders()
+        for event in await get_events(world.database, row.request_id)
+        if event.after is OrderState.UNKNOWN and event.code == "INTERRUPTED"
+    ]
+    assert interrupted
 
 
 @together
@@ -122,12 +124,10 @@ async def a_kill_at_each_point_of_a_send_places_the_order_once(new_world: NewWor
     world.assert_none_doubled()
 
 
-async def _more(world: World, count: int, publishing: asyncio.Task[None]) -> None:
-    """Wait until the exchange has so many more orders, or there are hardly any left to come."""
-    goal = min(len(world.truth) + count, ORDERS - 5)
-    await eventually(
-        lambda: len(world.truth) >= goal or publishing.done(), within=20, what="some more orders"
-    )
+async def _more(rule: ActiveRule, count: int) -> None:
+    """Wait until so many more requests were struck by a fault."""
+    goal = rule.injected + count
+    await eventually(lambda: rule.injected >= goal, within=20, what="some more slow placements")
 
 
 under_way = together.fixture()

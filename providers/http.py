@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from providers.calls import make_redactor
-from providers.transport import AiohttpTransport, PoolLimits
+from providers.transport import PooledTransport, PoolLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class Http:
     """
 
     def __init__(
-        self, timeouts: Timeouts, transport: AiohttpTransport | httpx.AsyncBaseTransport
+        self, timeouts: Timeouts, transport: PooledTransport | httpx.AsyncBaseTransport
     ) -> None:
         self._transport = transport
         self._redact = make_redactor()
@@ -121,14 +121,14 @@ class Http:
         offered = {**headers, "Accept-Encoding": "identity"}
         fault: TransportFault
         try:
+            if isinstance(self._transport, PooledTransport):
+                return await self._send(self._transport, method, url, offered, content)
+            request = httpx.Request(
+                method, url, headers=offered, content=content, extensions=self._extensions
+            )
             # The transport's own time-outs come first; this one also ends an answer that
-            # trickles in byte by byte.
+            # trickles in byte by byte. (Ours keeps such a deadline itself.)
             async with asyncio.timeout(self._deadline):
-                if isinstance(self._transport, AiohttpTransport):
-                    return await self._send(self._transport, method, url, offered, content)
-                request = httpx.Request(
-                    method, url, headers=offered, content=content, extensions=self._extensions
-                )
                 return await self._send_request(self._transport, request)
         except _NOT_SENT as error:
             reason = str(error)
@@ -144,7 +144,7 @@ class Http:
 
     async def _send(
         self,
-        transport: AiohttpTransport,
+        transport: PooledTransport,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -191,7 +191,7 @@ def make_http(settings: ExchangeSettings, transport: httpx.AsyncBaseTransport | 
     return Http(
         Timeouts(settings.exchange_connect_timeout, settings.exchange_request_timeout),
         transport
-        or AiohttpTransport(
+        or PooledTransport(
             PoolLimits(settings.exchange_max_connections, IDLE_SECONDS),
             max_bytes=MAX_ANSWER_BYTES,
         ),

@@ -1,31 +1,48 @@
-"""The default way onto the wire: through aiohttp.
+"""The default way onto the wire: a pool of kept-alive connections, and nothing that is not needed.
 
 It keeps the meaning of httpx's exceptions, on which `providers.http` builds: `ConnectError`,
-`ConnectTimeout` and `PoolTimeout` are raised only where no byte of the request can have been
-written. aiohttp draws that line itself: `ClientConnectorError` (refused, unreachable, DNS, TLS)
-and `ConnectionTimeoutError` come from getting a connection, everything else may come after the
-request has left. aiohttp sends idempotent methods once more when a kept-alive connection turns
-out to be dead; POST is not one of them, and a test holds it to that.
+`ConnectTimeout`, `PoolTimeout` and `UnsupportedProtocol` are raised only where no byte of the
+request can have been written, which is before `Connection.ask`; everything else comes after it.
+Nothing is sent twice, whatever the method.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
+import socket
+from collections import defaultdict, deque
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
-import aiohttp
 import httpx
-from yarl import URL
+from aiohappyeyeballs import start_connection
+
+from providers.connection import Connection
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
-# aiohttp adds these by itself; only what the caller gave is sent.
-_NO_AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_DNS_CACHE_SECONDS = 60
+    from aiohappyeyeballs import AddrInfoType
+
+    from providers.connection import Reply
+
+_ADDRESS_SECONDS = 60.0  # how long what a name resolved to is used
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: when another of a name's addresses is tried as well
+_SAY_LENGTH = ("POST", "PUT", "PATCH")  # also where there is no body
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Where a connection goes to; `header` is what the request calls it."""
+
+    host: str
+    port: int
+    tls: bool
+    header: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +53,7 @@ class PoolLimits:
     idle_seconds: float
 
 
-class AiohttpTransport:
+class PooledTransport:
     """Sends one request over a pool of kept-alive HTTP/1.1 connections.
 
     No redirects, no cookies, no proxies, nothing from the environment. Answers are read whole,
@@ -46,7 +63,12 @@ class AiohttpTransport:
     def __init__(self, limits: PoolLimits, *, max_bytes: int) -> None:
         self._limits = limits
         self._max_bytes = max_bytes
-        self._session: aiohttp.ClientSession | None = None
+        self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)  # used last, last
+        self._connections: set[Connection] = set()
+        self._connecting = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._addresses: dict[Origin, tuple[float, list[AddrInfoType]]] = {}
 
     async def send(
         self,
@@ -54,96 +76,217 @@ class AiohttpTransport:
         url: str,
         headers: Mapping[str, str],
         content: bytes,
-        timeouts: tuple[float | None, float | None],
-    ) -> tuple[int, Mapping[str, str], bytes]:
+        timeouts: tuple[float, float],
+    ) -> Reply:
         """Send exactly this once; returns status, headers (of any case) and the whole body.
 
         Args:
-            method: of the request.
+            method: of the request; not HEAD.
             url: percent-encoded.
             headers: all there are, but for the host and the length.
             content: the body.
-            timeouts: seconds to get a connection, and to wait for the answer.
+            timeouts: most seconds to get a connection, and in which nothing comes of the answer;
+                the whole takes no longer than both together.
 
         Raises:
             httpx.TransportError: see the module for which kind tells what.
         """
-        session = self._session
-        if session is None:
-            session = self._session = self._open()
-        failure: httpx.TransportError
+        connecting, answering = timeouts
+        deadline = asyncio.get_running_loop().time() + connecting + answering
+        origin, request = _written(method, url, headers, content)
+        connection = self._at_hand(origin) or await self._connection(origin, connecting)
         try:
-            return await self._exchange(session, method, url, headers, content, timeouts)
-        except aiohttp.ConnectionTimeoutError:
-            failure = httpx.ConnectTimeout("no connection in time")
-        except aiohttp.ClientConnectorError as error:
-            failure = httpx.ConnectError(_reason(error))
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-            failure = httpx.UnsupportedProtocol("the URL is not one that HTTP can reach")
-        except (aiohttp.ServerTimeoutError, TimeoutError):
-            failure = httpx.ReadTimeout("no answer in time")
-        except aiohttp.ServerDisconnectedError:
-            failure = httpx.RemoteProtocolError("the connection was closed before an answer")
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            failure = httpx.ReadError(type(error).__name__)
-        # Raised out here so that aiohttp's exception, whose text holds the whole URL and with it
-        # a signature, does not stay attached as context.
-        raise failure
-
-    async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes,
-        timeouts: tuple[float | None, float | None],
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        async with session.request(
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            data=content or None,
-            allow_redirects=False,
-            timeout=_timeout(*timeouts),
-        ) as answer:
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in answer.content.iter_any():
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise aiohttp.ClientPayloadError
-                chunks.append(chunk)
-            return answer.status, answer.headers, b"".join(chunks)
-
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self._limits.connections,
-            keepalive_timeout=self._limits.idle_seconds,
-            ttl_dns_cache=_DNS_CACHE_SECONDS,
-            ssl=_trusted(),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
-            trust_env=False,
-        )
+            return await connection.ask(request, answering, deadline)
+        finally:
+            connection.leave()
+            self._put_back(origin, connection)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-            # Lets the transports' own close callbacks run, so that nothing is left unclosed.
-            await asyncio.sleep(0)
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for connection in list(self._connections):
+            connection.abort()
+        # Lets the loop close the sockets, so that nothing is left unclosed.
+        await asyncio.sleep(0)
+
+    def _at_hand(self, origin: Origin) -> Connection | None:
+        """Take the idle connection that was used last; what is too old for use goes."""
+        idle = self._idle[origin]
+        oldest = asyncio.get_running_loop().time() - self._limits.idle_seconds
+        while idle:
+            connection = idle.pop()
+            if connection.usable and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    def _put_back(self, origin: Origin, connection: Connection) -> None:
+        if connection.usable:
+            loop = asyncio.get_running_loop()
+            connection.idle_since = loop.time()
+            self._idle[origin].append(connection)
+            if self._sweep is None:
+                self._sweep = loop.call_later(self._limits.idle_seconds, self._close_old)
+        self._wake()
+
+    def _close_old(self) -> None:
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._limits.idle_seconds
+        for idle in self._idle.values():
+            while idle and idle[0].idle_since <= oldest:
+                idle.pop(0).close()
+        if any(self._idle.values()):
+            self._sweep = loop.call_later(self._limits.idle_seconds, self._close_old)
+
+    async def _connection(self, origin: Origin, seconds: float) -> Connection:
+        """Wait for a connection of the pool, or open one.
+
+        Raises:
+            httpx.ConnectError: it could not be opened.
+            httpx.ConnectTimeout: nor could it be in time.
+            httpx.PoolTimeout: none of the pool was free in time.
+        """
+        failure: httpx.TransportError
+        waits = False
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    connection = self._at_hand(origin)
+                    if connection is not None:
+                        return connection
+                    if self._may_open():
+                        return await self._opened(origin)
+                    waits = True
+                    await self._turn()
+                    waits = False
+        except TimeoutError:
+            failure = (
+                httpx.PoolTimeout("no connection was free in time")
+                if waits
+                else httpx.ConnectTimeout("no connection in time")
+            )
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            failure = httpx.ConnectError(_reason(error))
+        raise failure
+
+    def _may_open(self) -> bool:
+        """Make room for one more connection, at the cost of one that is idle elsewhere."""
+        if len(self._connections) + self._connecting < self._limits.connections:
+            return True
+        for idle in self._idle.values():
+            if idle:
+                connection = idle.pop(0)
+                self._connections.discard(connection)
+                connection.abort()
+                return True
+        return False
+
+    async def _turn(self) -> None:
+        """Wait until a connection may have come free."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def _opened(self, origin: Origin) -> Connection:
+        loop = asyncio.get_running_loop()
+        self._connecting += 1
+        taken: socket.socket | None = None
+        try:
+            addresses = await self._resolved(origin)
+            taken = await start_connection(
+                addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=loop
+            )
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._max_bytes, self._gone),
+                sock=taken,
+                ssl=_trusted() if origin.tls else None,
+                server_hostname=origin.host if origin.tls else None,
+            )
+            taken = None  # it is the loop's now
+        except BaseException:
+            self._addresses.pop(origin, None)
+            self._wake()
+            raise
+        finally:
+            self._connecting -= 1
+            if taken is not None:
+                with contextlib.suppress(OSError):
+                    taken.close()
+        if not connection.usable:
+            self._wake()
+            raise ConnectionResetError
+        self._connections.add(connection)
+        return connection
+
+    async def _resolved(self, origin: Origin) -> list[AddrInfoType]:
+        loop = asyncio.get_running_loop()
+        until, addresses = self._addresses.get(origin, (0.0, []))
+        if until <= loop.time():
+            addresses = list(
+                await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            )
+            self._addresses[origin] = (loop.time() + _ADDRESS_SECONDS, addresses)
+        return addresses
+
+    def _gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        for idle in self._idle.values():
+            if connection in idle:
+                idle.remove(connection)
+        self._wake()
 
 
-@cache
-def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
-    """Waiting for a free connection, then opening one, then the answer."""
-    return aiohttp.ClientTimeout(connect=connect, sock_connect=connect, sock_read=read)
+def _written(
+    method: str, url: str, headers: Mapping[str, str], content: bytes
+) -> tuple[Origin, bytes]:
+    """Write a request; gives where it goes and its bytes. Pure.
+
+    Raises:
+        httpx.UnsupportedProtocol: it is not one that HTTP can carry.
+    """
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not slash:
+        authority, mark, path = rest.partition("?")
+        path = mark + path
+    origin = _origin(scheme, authority)
+    lines = [f"{method} /{path} HTTP/1.1", f"Host: {origin.header}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if content or method in _SAY_LENGTH:
+        lines.append(f"Content-Length: {len(content)}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise httpx.UnsupportedProtocol("a line break in the URL or in a header")
+    if not head.isascii() or " " in path or "#" in path:
+        raise httpx.UnsupportedProtocol("the URL or a header is not encoded")
+    return origin, head.encode("ascii") + b"\r\n\r\n" + content
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: str, authority: str) -> Origin:
+    """Read where a URL points to. Pure."""
+    host, port = None, None
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(f"{scheme}://{authority}")
+        host, port = parts.hostname, parts.port
+    if scheme not in _PORTS or not host or "@" in authority:
+        raise httpx.UnsupportedProtocol("the URL is not one that HTTP can reach")
+    return Origin(host, port or _PORTS[scheme], scheme == "https", authority)
 
 
 @cache
@@ -152,6 +295,6 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _reason(error: aiohttp.ClientConnectorError) -> str:
+def _reason(error: Exception) -> str:
     """Why connecting failed, in words that hold no URL."""
-    return error.os_error.strerror or type(error.os_error).__name__
+    return getattr(error, "strerror", None) or type(error).__name__

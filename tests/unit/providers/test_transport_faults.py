@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from providers.http import MAX_ANSWER_BYTES, Answer, Fault, Http, Timeouts, TransportFault
-from providers.transport import AiohttpTransport, PoolLimits
+from providers.transport import PooledTransport, PoolLimits
 from tests.unit.providers.helpers import RawServer, http_answer, raw_server
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 SECRET = "do-not-print"
 BODY = b'{"orderLinkId":"tw-0001"}'
 HEADERS = {"X-BAPI-SIGN": SECRET, "Content-Type": "application/json"}
+ON_BOTH_LOOPS = True  # for they end connections each in its own way
 
 
-def ours(connections: int) -> AiohttpTransport:
-    return AiohttpTransport(PoolLimits(connections, 30.0), max_bytes=MAX_ANSWER_BYTES)
+def ours(connections: int) -> PooledTransport:
+    return PooledTransport(PoolLimits(connections, 30.0), max_bytes=MAX_ANSWER_BYTES)
 
 
 def httpx_own(connections: int) -> httpx.AsyncBaseTransport:

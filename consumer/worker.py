@@ -6,14 +6,12 @@ The phases of stopping are a table in `consumer.stopping`.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
-from structlog.contextvars import bound_contextvars
 
 from consumer.contract.decoding import decode
 from consumer.errors import BrokerUnavailable, MalformedMessage, PublishRefused
@@ -29,12 +27,11 @@ from consumer.settings import Dispatch
 from consumer.watching import metrics
 from consumer.watching.measuring import canonical, count_settled
 from consumer.watching.tracing import NO_TRACING
-from consumer.watching.trail import followed
+from consumer.watching.trail import Trail, followed
 from storage.claims import Lane
 from storage.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from consumer.contract.message import TradeMessage
@@ -132,11 +129,10 @@ class Worker:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         async def job() -> None:
-            with (
-                self._parts.tracing.executing(traceparent) as trace_id,
-                bound_contextvars(request_id=message.request_id, trace_id=trace_id),
-            ):
-                outcome = await self._execute_once(message, received_at, lane)
+            with self._parts.tracing.executing(traceparent) as trace_id:
+                trail = Trail(ids={"request_id": message.request_id, "trace_id": trace_id})
+                with followed(trail):
+                    outcome = await self._execute_once(message, received_at, lane)
             if not done.done():
                 done.set_result(outcome)
 
@@ -240,25 +236,19 @@ class Worker:
         return Lane(self._parts.controls.route(message), message.account, message.symbol)
 
     async def _work(self, delivery: Delivery, message: TradeMessage, lane: Lane) -> None:
-        delivery.trail.began()
-        with self._about(delivery, message.request_id):
+        trail = delivery.trail
+        trail.began()
+        with followed(trail), self._parts.tracing.processing(delivery) as trace_id:
+            trail.ids = _ids(delivery, message.request_id, trace_id)
             await self._execute_and_finish(delivery, message, lane)
 
     async def _work_off(self, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a message that there is nothing to execute of."""
-        delivery.trail.began()
-        with self._about(delivery, outcome.request_id):
+        trail = delivery.trail
+        trail.began()
+        with followed(trail), self._parts.tracing.processing(delivery) as trace_id:
+            trail.ids = _ids(delivery, outcome.request_id, trace_id)
             await self._finish(delivery, outcome)
-
-    @contextmanager
-    def _about(self, delivery: Delivery, request_id: str | None) -> Iterator[None]:
-        """Let logs, stages and spans speak of this message for as long as the context lasts."""
-        with (
-            followed(delivery.trail),
-            self._parts.tracing.processing(delivery) as trace_id,
-            bound_contextvars(request_id=request_id, batch_id=delivery.batch_id, trace_id=trace_id),
-        ):
-            yield
 
     async def _execute_and_finish(
         self, delivery: Delivery, message: TradeMessage, lane: Lane
@@ -398,3 +388,8 @@ class Worker:
             await self._gate_or_drain()
             if delivery.stale:
                 return Settlement.ABANDON
+
+
+def _ids(delivery: Delivery, request_id: str | None, trace_id: str | None) -> dict[str, object]:
+    """Give what every log line about a message has."""
+    return {"request_id": request_id, "batch_id": delivery.batch_id, "trace_id": trace_id}

@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._reply: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._expires = self._timer_at = 0.0
         self._kept_alive = True
         self._begin()
 
@@ -131,6 +132,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Say what that means for the answer."""
         self._kept_alive = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._reply is not None:
             if exc is None and self._ends_with_connection():
                 self._answer()
@@ -197,9 +201,6 @@ class Connection(asyncio.Protocol):
 
     def _end(self, outcome: Reply | httpx.TransportError | None) -> None:
         reply, self._reply = self._reply, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if reply is None or reply.done():
             return
         if outcome is None:
@@ -210,11 +211,26 @@ class Connection(asyncio.Protocol):
             reply.set_exception(outcome)
 
     def _wait_on(self) -> None:
+        """Begin to wait for more, for as long as that may take.
+
+        The timer of an earlier wait is left to ring, for it rings no later, and then goes on: one
+        for each request would take as long to set and to take back as reading the answer.
+        """
+        self._expires = min(self._loop.time() + self._silence, self._deadline)
+        if self._timer is None or self._timer_at > self._expires:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        seconds = min(self._silence, self._deadline - self._loop.time())
-        self._timer = self._loop.call_later(max(0.0, seconds), self._expired)
+        self._timer_at = self._expires
+        self._timer = self._loop.call_at(self._timer_at, self._rings)
 
-    def _expired(self) -> None:
+    def _rings(self) -> None:
         self._timer = None
-        self._fail(httpx.ReadTimeout("no answer in time"))
+        if self._reply is None:
+            return
+        if self._loop.time() < self._expires:
+            self._set_timer()
+        else:
+            self._fail(httpx.ReadTimeout("no answer in time"))

@@ -39,7 +39,7 @@ class Lanes:
             queue.append(job)
             return
         self._waiting[lane] = deque((job,))
-        task = asyncio.create_task(self._run(lane), name=f"lane {lane}")
+        task = asyncio.create_task(self._run(lane), name="lane")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

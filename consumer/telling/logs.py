@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,6 +18,7 @@ import structlog
 
 from consumer.settings import LogFormat
 from consumer.telling.redaction import Scrubber
+from consumer.watching.trail import with_ids
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -43,10 +45,9 @@ def configure(
         log_format is LogFormat.AUTO and sys.stdout.isatty()
     )
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        with_ids,
         structlog.processors.add_log_level,
-        _without_none,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Prepared(replica),
     ]
     if console:
         structlog.configure(
@@ -67,9 +68,6 @@ def configure(
             logger_factory=lambda *_: _Unfailing(sys.stdout.buffer),
             cache_logger_on_first_use=True,
         )
-    structlog.contextvars.clear_contextvars()
-    if replica is not None:
-        structlog.contextvars.bind_contextvars(replica=replica)
     # Libraries say what they have to say at WARNING; their INFO lines may hold whole URLs.
     logging.basicConfig(level=logging.WARNING, handlers=[_AsOurs()])
 
@@ -81,10 +79,20 @@ def _for_people() -> Processor:
     )
 
 
-def _without_none(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    return {key: value for key, value in event.items() if value is not None}
+class _Prepared:
+    """Leaves out what is None; adds the process and the time."""
+
+    def __init__(self, replica: str | None) -> None:
+        self._replica = replica
+
+    def __call__(
+        self, _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        line = {key: value for key, value in event.items() if value is not None}
+        if self._replica is not None:
+            line.setdefault("replica", self._replica)
+        line["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return line
 
 
 def to_json(event: object, **_options: object) -> bytes:

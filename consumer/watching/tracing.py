@@ -84,6 +84,9 @@ class Tracing(Protocol):
         """Send what is still to be sent."""
 
 
+_NOTHING = nullcontext()
+
+
 class NoTracing:
     """Does nothing."""
 
@@ -106,7 +109,7 @@ class NoTracing:
     def settling(self, settlement: Settlement, outcome: Outcome) -> AbstractContextManager[None]:
         """Do nothing."""
         del settlement, outcome
-        return nullcontext()
+        return _NOTHING
 
     def called(self, record: CallRecord) -> None:
         """Do nothing."""

@@ -2,20 +2,25 @@
 
 Read by the canonical log line, the metrics and the traces when the message is settled. A stage
 that runs twice (a wait, a second try) adds up. Like a trace's span, the trail of the message that a
-task works on is the context's, so that no signature on the way has to carry it.
+task works on is the context's, so that no signature on the way has to carry it; and with it the ids
+that every log line of that work has.
+
+The contexts are classes: they are entered a dozen times for an order, and a generator takes longer.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping, MutableMapping
+    from contextlib import AbstractContextManager
+    from contextvars import Token
+    from types import TracebackType
 
 
 class Stage(StrEnum):
@@ -33,12 +38,13 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class Trail:
-    """The trail of one message. `arrived` is monotonic seconds."""
+    """The trail of one message. `arrived` is monotonic seconds; `ids` are for the log."""
 
     arrived: float = field(default_factory=time.monotonic)
     seconds: dict[Stage, float] = field(default_factory=dict)
     to_wire: float | None = None
     exchange_order_id: str | None = None
+    ids: Mapping[str, object] = field(default_factory=dict)
 
     def add(self, stage: Stage, seconds: float) -> None:
         """Add to the time of a stage."""
@@ -57,28 +63,64 @@ class Trail:
 _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 
 
-@contextmanager
-def followed(trail: Trail) -> Iterator[None]:
-    """Make a trail the one that `timed` and `left` write to, for the task's present work."""
-    token = _current.set(trail)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class _Followed:
+    """See `followed`."""
+
+    __slots__ = ("_token", "_trail")
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+
+    def __enter__(self) -> None:
+        self._token: Token[Trail | None] = _current.set(self._trail)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _current.reset(self._token)
 
 
-@contextmanager
-def timed(stage: Stage) -> Iterator[None]:
+class _Timed:
+    """See `timed`."""
+
+    __slots__ = ("_began", "_stage", "_trail")
+
+    def __init__(self, stage: Stage, trail: Trail | None) -> None:
+        self._stage = stage
+        self._trail = trail
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._trail is not None:
+            self._trail.add(self._stage, time.monotonic() - self._began)
+
+
+def followed(trail: Trail) -> AbstractContextManager[None]:
+    """Make a trail the one that `timed`, `left` and the log go by, for the task's present work."""
+    return _Followed(trail)
+
+
+def timed(stage: Stage) -> AbstractContextManager[None]:
     """Time a stage of whatever message is being worked on, whatever becomes of it."""
+    return _Timed(stage, _current.get())
+
+
+def with_ids(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Add the ids of whatever message is being worked on to a log line; a processor."""
     trail = _current.get()
-    if trail is None:
-        yield
-        return
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        trail.add(stage, time.monotonic() - began)
+    return event if trail is None else {**trail.ids, **event}
 
 
 def took(stage: Stage, seconds: float) -> None:

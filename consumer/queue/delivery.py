@@ -6,9 +6,13 @@ message to somebody again, and the ledger absorbs that.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from struct import Struct
 from typing import TYPE_CHECKING, Protocol
+
+from aiormq.abc import ChannelFrame
 
 from consumer.queue.broker import lost
 from consumer.watching.trail import Trail
@@ -17,7 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from aiormq.abc import AbstractChannel
+    from aiormq.channel import Channel
+
+# AMQP 0-9-1: a frame's type, channel and length, the method's class and number, the delivery tag,
+# whether it is meant of all before it as well, the frame's end.
+_ACK = Struct(">BHIHHQBB")
 
 
 class Settlement(StrEnum):
@@ -129,12 +137,14 @@ class AmqpAcknowledger:
     """Settles over the channel that the message came on, and no other.
 
     Returns as soon as the frame is on its way: no broker answers an acknowledgement, and one that
-    does not reach it is as if it had not been sent, the message comes again.
+    does not reach it is as if it had not been sent, the message comes again. Acknowledgements, one
+    for each order, are written here: 21 bytes that differ in two numbers, for which aiormq's way of
+    making any frame takes far longer.
     """
 
     __slots__ = ("_channel", "_tag")
 
-    def __init__(self, channel: AbstractChannel, tag: int) -> None:
+    def __init__(self, channel: Channel, tag: int) -> None:
         self._channel = channel
         self._tag = tag
 
@@ -145,8 +155,24 @@ class AmqpAcknowledger:
 
     async def ack(self) -> None:
         """Acknowledge."""
-        await self._channel.basic_ack(self._tag, wait=False)
+        channel = self._channel
+        if not channel.is_closed:
+            try:
+                channel.write_queue.put_nowait(
+                    ChannelFrame(payload=ack_frame(channel.number, self._tag), should_close=False)
+                )
+            except asyncio.QueueFull:
+                pass
+            else:
+                return
+        # As long as the queue is full it waits there; and it knows what to raise.
+        await channel.basic_ack(self._tag, wait=False)
 
     async def nack(self, *, requeue: bool) -> None:
         """Refuse."""
         await self._channel.basic_nack(self._tag, requeue=requeue, wait=False)
+
+
+def ack_frame(channel: int, tag: int) -> bytes:
+    """Write the frame that acknowledges one delivery. Pure."""
+    return _ACK.pack(1, channel, 13, 60, 80, tag, 0, 0xCE)

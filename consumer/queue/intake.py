@@ -7,7 +7,7 @@ consumer is cancelled, so that messages stay in the queue where any replica can 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aio_pika.abc import AbstractChannel, AbstractConnection
     from aiormq.abc import DeliveredMessage
+    from aiormq.channel import Channel
     from tenacity import RetryCallState
 
     from consumer.gate import LedgerGate
@@ -123,7 +124,7 @@ class Intake:
     ) -> None:
         # aiormq's own channel: aio-pika would make a message of each that can be published again,
         # and a task more.
-        underlay = await channel.get_underlay_channel()
+        underlay = cast("Channel", await channel.get_underlay_channel())
 
         async def hand_over(message: DeliveredMessage) -> None:
             tag = message.delivery_tag

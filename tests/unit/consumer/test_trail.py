@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from consumer.watching.trail import Stage, Trail, followed, left, timed
+from consumer.watching.trail import Stage, Trail, followed, left, timed, with_ids
 
 
 def test_a_stage_that_runs_twice_adds_up() -> None:
@@ -56,3 +56,11 @@ async def test_messages_side_by_side_keep_their_trails_apart() -> None:
 def test_outside_of_a_message_nothing_is_noted() -> None:
     with timed(Stage.CLAIM):
         left()
+
+
+def test_a_log_line_has_the_ids_of_the_message_that_is_worked_on() -> None:
+    line: dict[str, object] = {"event": "said", "trace_id": "its own"}
+    with followed(Trail(ids={"request_id": "a", "trace_id": "b"})):
+        assert with_ids(None, "info", line) == {"request_id": "a", **line}
+
+    assert with_ids(None, "info", line) == line

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from providers.values import value
 
 if TYPE_CHECKING:
     from storage.orders import OrderRow
@@ -23,7 +24,7 @@ class OutcomeKind(StrEnum):
     ABANDONED = "abandoned"  # its channel is gone; the broker gives it to somebody again
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """What became of one message.
 

@@ -17,6 +17,7 @@ from providers.limits.limiter import Closed, OpenLimiter
 from providers.limits.plan import Plan, Rules
 from providers.limits.quota import Scope
 from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from providers.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -45,7 +46,7 @@ _BUSY_FOR: Final = 5.0  # seconds after the last request, for nobody else says h
 _ALMOST_USED_UP: Final = 5  # units of a long window, of which we see only the last part ourselves
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ticket:
     """A slot that has come, or is about to.
 

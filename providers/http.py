@@ -21,6 +21,7 @@ import httpx
 
 from providers.calls import make_redactor
 from providers.transport import PooledTransport, PoolLimits
+from providers.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ class TransportFault(Exception):  # noqa: N818 - a value more than an error; see
         super().__init__(f"{name}: {reason}" if reason else name)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """What came back: a status, headers, and the whole body."""
 

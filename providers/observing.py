@@ -6,11 +6,11 @@ A record holds nothing that was signed, and no signature: no header, no query, n
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from providers.calls import Verdict
 from providers.outcomes import OutcomeClass
+from providers.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ _MESSAGE_MOST = 300
 _SUCCESSES = frozenset({OutcomeClass.ACCEPTED, OutcomeClass.BENIGN})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CallRecord:
     """A request that went out, and what came back.
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from providers.values import value
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -96,7 +98,7 @@ class OrderStatus(StrEnum):
         return self not in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TradeRequest:
     """What a producer asked for, normalised, before any exchange was looked at.
 
@@ -117,7 +119,7 @@ class TradeRequest:
     stop_loss: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PreparedOrder:
     """An order that is ready to be signed: sized, rounded, with its leg worked out.
 

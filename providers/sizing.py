@@ -9,12 +9,12 @@ never round anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import TYPE_CHECKING
 
 from providers.errors import RequestRefused
 from providers.orders import OrderType, QuantityUnit, Side
+from providers.values import value
 
 if TYPE_CHECKING:
     from providers.orders import Instrument, TradeRequest
@@ -25,7 +25,7 @@ _MOST_DIGITS = 40
 _EXACT = Context(prec=8 * _MOST_DIGITS, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Sized:
     """What the order maths decides: base coins on the lot, prices on the tick."""
 
@@ -246,14 +246,14 @@ def _protection(
     """
     leaving = Side.SELL if side is Side.BUY else Side.BUY
     values: list[Decimal | None] = []
-    for value, code, name in (
+    for wanted, code, name in (
         (request.take_profit, "INVALID_TAKE_PROFIT", "take-profit"),
         (request.stop_loss, "INVALID_STOP_LOSS", "stop-loss"),
     ):
-        if value is None:
+        if wanted is None:
             values.append(None)
             continue
-        trigger = _on_tick(_readable(value, code, name), instrument, leaving)
+        trigger = _on_tick(_readable(wanted, code, name), instrument, leaving)
         _refuse_out_of_bounds(trigger, instrument, code, name)
         values.append(trigger)
     take_profit, stop_loss = values

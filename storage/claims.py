@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+from providers.values import value
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
@@ -29,7 +31,7 @@ class Lane(NamedTuple):
     symbol: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """What a message asks for, as the ledger keeps it."""
 
@@ -47,7 +49,7 @@ class NewOrder:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SlotTaken:
     """A request slot that was free at once. `at_s` is the database's clock, Unix seconds.
 
@@ -58,7 +60,7 @@ class SlotTaken:
     used: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claimed:
     """The order is ours to work on until the lease ends. `now` is the database's clock.
 
@@ -155,7 +157,7 @@ class Intent:
     detail: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Ready:
     """What the intent of an order needs that was ready to be sent before it was claimed.
 
@@ -182,7 +184,7 @@ class Letter:
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Change:
     """What became of an order; None leaves a column as it is.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from providers.values import value
 from storage.postgres import statement
 from storage.states import OrderState
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from storage.postgres import Database
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class OrderRow:
     """An order as the ledger has it; columns and their meaning are in the first migration."""
 

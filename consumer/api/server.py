@@ -43,6 +43,7 @@ class ApiServer:
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                http="h11",  # httptools would answer for us where it does not know a method
                 ws="none",
                 timeout_keep_alive=_IDLE,
                 timeout_graceful_shutdown=round(settings.drain_timeout),

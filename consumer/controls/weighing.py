@@ -5,13 +5,13 @@ Without limits it costs nothing. The decisions are `consumer.controls.limits`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from consumer.controls import limits as rules
 from consumer.controls import registry as keys
 from consumer.controls.values import plain
+from providers.values import value
 from storage.claims import IntentLimits
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MARK_AGE = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Weighed:
     """An order that passed.
 

@@ -49,6 +49,7 @@ from providers.errors import (
 from providers.exchange import ReadsMany, TellsLoad, offers
 from providers.limits.limiter import Joined
 from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from providers.values import value
 from storage.errors import ClaimLost, LedgerUnavailable, LimitExceeded
 from storage.identity import client_order_id, fingerprint
 from storage.ledger import Busy, Claimed, Conflict, Intent, Lane, NewOrder, Settled
@@ -89,7 +90,7 @@ class _Job:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Began:
     """When the commit of an intent was begun: monotonic seconds, and the time."""
 

@@ -7,7 +7,6 @@ step by step, where that is found again and recorded: here nothing is decided bu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consumer.controls.permission import Denial
@@ -15,6 +14,7 @@ from consumer.controls.weighing import at_hand, weigh
 from consumer.watching.trail import Stage, timed
 from providers.errors import ProviderError
 from providers.exchange import JoinsCommit, offers
+from providers.values import value
 from storage.claims import Ready
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from storage.claims import NewOrder
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReadyOrder:
     """An order as it can be sent, and what the ledger needs to commit its intent with the claim."""
 

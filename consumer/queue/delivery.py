@@ -16,6 +16,7 @@ from aiormq.abc import ChannelFrame
 
 from consumer.queue.broker import lost
 from consumer.watching.trail import Trail
+from providers.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,7 @@ class Settlement(StrEnum):
     ABANDON = "abandon"  # the channel is gone: nothing can be done, the broker redelivers
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Arrival:
     """A message as the broker handed it over: the bytes, untouched, and what AMQP says of them."""
 

@@ -10,11 +10,11 @@ abandoned                           ─▶ nothing: its channel is gone
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from consumer.outcome import Outcome, OutcomeKind
 from consumer.queue.delivery import Settlement
+from providers.values import value
 
 SETTLEMENT_OF: MappingProxyType[OutcomeKind, Settlement] = MappingProxyType(
     {
@@ -31,7 +31,7 @@ SETTLEMENT_OF: MappingProxyType[OutcomeKind, Settlement] = MappingProxyType(
 RETRIES_EXHAUSTED = "RETRIES_EXHAUSTED"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Decision:
     """How to settle, and the words a dead letter carries."""
 

@@ -43,7 +43,7 @@ class WatchedLimiter:
             metrics.LIMIT_CLOSED.labels(want.exchange, why).inc()
         else:
             leaves = max(slot.at, self._clock.monotonic())
-            metrics.child(metrics.LIMIT_WAIT, want.exchange).observe(leaves - asked)
+            metrics.LIMIT_WAIT.labels(want.exchange).observe(leaves - asked)
         return slot
 
     def joins(self, want: Want) -> Want | None:
@@ -52,7 +52,7 @@ class WatchedLimiter:
 
     def joined(self, want: Want, taken: Joined) -> Slot:
         """The slot that the ledger took, at once."""
-        metrics.child(metrics.LIMIT_WAIT, want.exchange).observe(0.0)
+        metrics.LIMIT_WAIT.labels(want.exchange).observe(0.0)
         return self._limiter.joined(want, taken)
 
     async def cooling(self, scopes: Iterable[str]) -> float | None:

@@ -81,10 +81,10 @@ def count_settled(
 ) -> None:
     """Count a message that was settled; `seconds` is how long we had it."""
     for stage, lasted in delivery.trail.seconds.items():
-        metrics.child(metrics.STAGE_SECONDS, stage).observe(lasted)
+        metrics.STAGE_SECONDS.labels(stage).observe(lasted)
     if delivery.trail.to_wire is not None:
         metrics.WIRE_AGE.observe(delivery.trail.to_wire)
-    metrics.child(metrics.SETTLED, settlement, outcome.kind).inc()
+    metrics.SETTLED.labels(settlement, outcome.kind).inc()
     metrics.MESSAGE_SECONDS.observe(seconds)
     if settlement is Settlement.NACK:
         metrics.RETRIES.labels(str(delivery.attempt)).inc()
@@ -139,15 +139,15 @@ def count_dead_letter(reason: str) -> None:
 def count_order(exchange: str, state: OrderState) -> None:
     """Count an order that came into a state."""
     name = exchange if exchange in _exchanges else _OTHER
-    metrics.child(metrics.ORDERS, name, state).inc()
+    metrics.ORDERS.labels(name, state).inc()
 
 
 def call_observer(*others: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
     """Make what is told of each request to an exchange: it is counted, and others are told."""
 
     def called(record: CallRecord) -> None:
-        metrics.child(metrics.REQUESTS, record.exchange, record.outcome).inc()
-        metrics.child(metrics.REQUEST_SECONDS, record.exchange).observe(record.seconds)
+        metrics.REQUESTS.labels(record.exchange, record.outcome).inc()
+        metrics.REQUEST_SECONDS.labels(record.exchange).observe(record.seconds)
         if record.kind == "place":
             took(Stage.SIGN, record.signing)
         for other in others:

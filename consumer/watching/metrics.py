@@ -10,16 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 from platform import python_version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
+
+from consumer.watching.tallies import Counter, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,24 +36,12 @@ _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _COUNTS = (1, 2, 3, 5, 7, 10, 20, 50, 100)
 
 
-M = TypeVar("M", Counter, Gauge, Histogram)
-
 _LABELS: dict[str, tuple[str, ...]] = {}
-_CHILDREN: dict[tuple[object, ...], Any] = {}
-
-
-def child(metric: M, *labels: str) -> M:
-    """Give `metric.labels(…)`, which takes a lock and writes each label anew, from memory."""
-    key = (metric, *labels)
-    found = _CHILDREN.get(key)
-    if found is None:
-        found = _CHILDREN[key] = metric.labels(*labels)
-    return found
 
 
 def _counter(name: str, about: str, labels: Sequence[str] = ()) -> Counter:
     _LABELS[f"{PREFIX}_{name}"] = tuple(labels)
-    return Counter(name, about, labels, namespace=PREFIX, registry=REGISTRY)
+    return Counter(f"{PREFIX}_{name}", about, labels, REGISTRY)
 
 
 def _gauge(name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
@@ -70,9 +53,7 @@ def _histogram(
     name: str, about: str, buckets: Sequence[float], labels: Sequence[str] = ()
 ) -> Histogram:
     _LABELS[f"{PREFIX}_{name}"] = tuple(labels)
-    return Histogram(
-        name, about, labels, namespace=PREFIX, registry=REGISTRY, buckets=tuple(buckets)
-    )
+    return Histogram(f"{PREFIX}_{name}", about, labels, buckets, REGISTRY)
 
 
 # Messages.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from providers.limits.windows import Bucket, Demand, charge, take
+from providers.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from providers.limits.plan import Need, Rules, Want
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Slot:
     """A moment at which a request may leave.
 
@@ -37,7 +38,7 @@ class Slot:
     used: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Joined:
     """What came back of a slot that the ledger took.
 

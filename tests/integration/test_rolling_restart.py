@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from providers.sandbox.faults import FaultKind
 from tests.support.messages import trade
 from tests.support.waiting import eventually
 from tests.support.world import PATIENT_LADDER
@@ -29,6 +30,8 @@ async def test_replicas_are_replaced_one_by_one_while_1000_orders_flow(world: Wo
     messages = [trade(symbol=symbol, quantity=quantity) for symbol, quantity in
                 itertools.islice(draw, ORDERS)]  # fmt: skip
     ids = [str(one["requestId"]) for one in messages]
+    # Some forty a second in each lane, so that none of the parts is over before it is to be struck.
+    world.fault(FaultKind.LATENCY, endpoint="order/create", ms=25)
     settings = {"retry_delays": PATIENT_LADDER, "claim_lease": 5.0}
     running = [world.launch(**settings) for _ in range(3)]
     await asyncio.gather(*(one.consuming() for one in running))

@@ -45,3 +45,9 @@ class Outcome:
     row: OrderRow | None = None
     request_id: str | None = None
     exchange: str | None = None
+
+    def of(self, request_id: str) -> Outcome:
+        """Give the same, said of a message."""
+        return Outcome(
+            self.kind, self.reason, self.error, self.state, self.row, request_id, self.exchange
+        )

@@ -203,7 +203,7 @@ class Admission:
         """Whether a slot is missed: it would arrive later than its limits allow for."""
         if self._limiter.rules is None:
             return False
-        margin = min((need.margin_ms for need in ticket.want.needs), default=0) / 1000
+        margin = ticket.want.margin_ms / 1000
         return self._clock.monotonic() - ticket.due > margin * _ON_TIME
 
     def _keep(self, order: PreparedOrder, ticket: Ticket) -> None:

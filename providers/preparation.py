@@ -149,11 +149,11 @@ class Preparation:
         instrument = await self._instrument(request.symbol)
         if not request.action.opens:
             return await self._prepare_close(request, client_order_id, instrument, default_leverage)
-        wanted = replace(
-            request,
-            leverage=default_leverage if request.leverage is None else request.leverage,
-            margin_mode=default_margin_mode if request.margin_mode is None else request.margin_mode,
-        )
+        wanted = request
+        if request.leverage is None and default_leverage is not None:
+            wanted = replace(wanted, leverage=default_leverage)
+        if request.margin_mode is None and default_margin_mode is not None:
+            wanted = replace(wanted, margin_mode=default_margin_mode)
         return await self._prepare_opening(wanted, client_order_id, instrument)
 
     def at_hand(self, request: TradeRequest, *, default_leverage: int | None = None) -> bool:

@@ -167,8 +167,10 @@ class SharedLimiter:
     def shut(self, scopes: Iterable[str]) -> float | None:
         """As `cooling`, of the cool-downs that this process knows of; asks nobody."""
         scopes = list(scopes)
-        left = [one for one in (self._known.shut(scopes), self._storing.shut(scopes)) if one]
-        return max(left, default=None)
+        known, storing = self._known.shut(scopes), self._storing.shut(scopes)
+        if known is None or storing is None:
+            return storing if known is None else known
+        return max(known, storing)
 
     def cool_down(self, scope: str, seconds: float, why: str) -> None:
         """Let nothing leave for a scope: here at once, everywhere as soon as it is stored."""

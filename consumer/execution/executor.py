@@ -173,7 +173,7 @@ class Executor:
                 # Whatever happened: a lane that nobody works on here is for the others.
                 with contextlib.suppress(LedgerUnavailable):
                     await self._ledger.leave_lane(Lane(exchange, message.account, message.symbol))
-        return replace(outcome, request_id=message.request_id)
+        return outcome.of(message.request_id)
 
     async def _claim_and_work(
         self, new: NewOrder, message: TradeMessage, attempt: int, more: Callable[[], bool]

@@ -91,7 +91,8 @@ class _Prepared:
         line = {key: value for key, value in event.items() if value is not None}
         if self._replica is not None:
             line.setdefault("replica", self._replica)
-        line["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.now(UTC).replace(tzinfo=None)
+        line["timestamp"] = now.isoformat(timespec="microseconds") + "Z"
         return line
 
 

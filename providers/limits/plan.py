@@ -58,17 +58,22 @@ class Want:
     Attributes:
         exchange: the venue's name.
         address: the scope that a ban of the address is kept under; every request belongs to it.
+        scopes: everything whose cool-down keeps this request from leaving.
+        margin_ms: the least of its needs; 0 without any.
     """
 
     exchange: str
     address: str
     needs: tuple[Need, ...]
     urgent: bool
+    scopes: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    margin_ms: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """Everything whose cool-down keeps this request from leaving."""
-        return (self.address, *(need.bucket for need in self.needs))
+    def __post_init__(self) -> None:
+        scopes = (self.address, *(need.bucket for need in self.needs))
+        object.__setattr__(self, "scopes", scopes)
+        margin_ms = min((need.margin_ms for need in self.needs), default=0)
+        object.__setattr__(self, "margin_ms", margin_ms)
 
 
 class Plan:

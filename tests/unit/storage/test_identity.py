@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from decimal import Decimal
 from typing import Any
@@ -47,6 +49,13 @@ TERMS: dict[str, object] = {
 def test_an_id_never_changes(request_id: str, account: str, leg: str, expected: str) -> None:
     """Another value here would let a running system place its open orders a second time."""
     assert client_order_id(request_id, account, leg) == expected
+
+
+@given(PRINTABLE, PRINTABLE, SMALL)
+def test_an_id_is_the_digest_in_base32(request_id: str, account: str, leg: str) -> None:
+    digest = hashlib.sha256(f"{account}\x00{request_id}\x00{leg}".encode()).digest()
+    text = base64.b32encode(digest).decode().lower()
+    assert client_order_id(request_id, account, leg) == f"tw-{text[:26]}"
 
 
 @given(PRINTABLE, PRINTABLE)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_TURNS = 2
-
 
 class GroupCommit(Generic[T, R]):
     """Gathers items and hands them to `run` in groups; each caller gets its own item's result.
@@ -31,6 +29,8 @@ class GroupCommit(Generic[T, R]):
         alone: tells for an exception whether to write the group's items one by one.
         most: largest group.
         writers: how many groups may be written at the same time.
+        turns: of the event loop, in which what waits gathers once a group is written: the more,
+            the larger the groups, and the longer what waits has to.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class GroupCommit(Generic[T, R]):
         alone: Callable[[Exception], bool] = lambda _: False,
         most: int = 200,
         writers: int = 1,
+        turns: int = 2,
     ) -> None:
         self._run = run
         self._key = key
         self._alone = alone
         self._most = most
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._turns = turns
         self._idle = writers
         self._writers: set[asyncio.Task[None]] = set()
 
@@ -65,7 +67,7 @@ class GroupCommit(Generic[T, R]):
         try:
             while self._waiting:
                 await self._write(self._take())
-                for _ in range(_TURNS):
+                for _ in range(self._turns):
                     await asyncio.sleep(0)
         finally:
             self._idle += 1

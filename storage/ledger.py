@@ -107,7 +107,8 @@ class Ledger:
         self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
-        self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault)
+        # What became of an order is not urgent, so that more of it can share a commit.
+        self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault, turns=8)
 
     @property
     def database(self) -> Database:

@@ -7,7 +7,7 @@ requests and responses as well, which take as long to make as the rest of a requ
 
 A transport must keep the meaning of httpx's exceptions: "connect" and "pool" errors only where
 no byte of the request was written. (httpx-aiohttp 0.2 does not: a connection dropped after the
-request was sent comes out of it as `ConnectTimeout`. That is why `providers.transport` exists.)
+request was sent comes out of it as `ConnectTimeout`.)
 """
 
 from __future__ import annotations

@@ -146,7 +146,11 @@ class Run:
     async def _not_ahead(self, scene: Scene) -> None:
         """Hold back while a slow machine lags, so that the orders meet the faults; not for ever."""
         orders = scene.sandbox.sandbox.truth.orders
-        while len(self.published) - len(orders) > _AHEAD + len(self.published) // 3:
+        # A third is meant to become no order: duplicates, poison, what comes too late.
+        while (
+            len(self.published) - len(orders) - self._faults.denied
+            > _AHEAD + len(self.published) // 3
+        ):
             if time.monotonic() > self._began + _SLOWEST * self._options.duration:
                 return
             await asyncio.sleep(0.2)

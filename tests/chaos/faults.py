@@ -101,6 +101,7 @@ class Faults:
     Attributes:
         pauses: when workers stood still.
         halts: when the kill switch was on.
+        denied: orders that it has denied, as counted after its last time.
     """
 
     def __init__(self, seed: int, orders: int) -> None:
@@ -113,6 +114,7 @@ class Faults:
         self._counts: Counter[str] = Counter()
         self._serving = asyncio.Lock()  # a server's outage and a worker's end come apart
         self.calm = False
+        self.denied = 0
         self.pauses: list[Pause] = []
         self.halts: list[Halt] = []
 
@@ -235,7 +237,8 @@ class Faults:
         await config_writing.change(
             scene.database, {KILL_SWITCH: None}, who="chaos", why="it is over"
         )
-        return bool((await scene.database.fetch(denied))[0]["n"] > before)
+        self.denied = int((await scene.database.fetch(denied))[0]["n"])
+        return self.denied > before
 
     async def _flows(self, scene: Scene) -> None:
         """Wait until orders flow again, so that each outage meets some."""

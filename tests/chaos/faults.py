@@ -229,7 +229,7 @@ class Faults:
     async def _halt(self, scene: Scene) -> bool:
         """Throw the kill switch for a while; whether it denied any order."""
         denied = "SELECT count(*) AS n FROM orders WHERE code = 'KILL_SWITCH_ACTIVE'"
-        before = (await scene.database.fetch(denied))[0]["n"]
+        before = int((await scene.database.fetch(denied))[0]["n"])
         await config_writing.change(scene.database, {KILL_SWITCH: "on"}, who="chaos", why="a drill")
         began = time.time() + _OBEYED_WITHIN
         await asyncio.sleep(_OBEYED_WITHIN + self._server_draw.uniform(2.0, 4.0))

@@ -71,7 +71,10 @@ async def _wait_for_real(amqp_url: str, migrated: Databases, folder: Path) -> Re
 
     async with migrated.lent(name) as database_url:
         place = Place(name=name, amqp_url=amqp_url, database_url=database_url, folder=folder)
-        async with open_world(place, retry_delays=DEFAULT_LADDER) as world:
+        # Answers that come late, with all that goes on at the start, would be another story.
+        async with open_world(
+            place, retry_delays=DEFAULT_LADDER, exchange_request_timeout=5.0
+        ) as world:
             await world.start_worker()
             topology = world.topology
             message = trade()

@@ -18,11 +18,10 @@ async def test_a_rate_limited_order_comes_back_after_30_seconds_and_is_filled(
 ) -> None:
     flow = await real_delay.result()
 
+    passed_on = [(exchange.rpartition(".")[2], key, at) for exchange, key, at in flow.seen]
+    assert [exchange for exchange, _, _ in passed_on] == ["trade", "retry", "trade"], passed_on
     (published, nacked, back) = flow.seen
     queue = published[1]
-    assert [exchange.rpartition(".")[2] for exchange, _, _ in flow.seen] == [
-        "trade", "retry", "trade",
-    ]  # fmt: skip
     assert (nacked[1], back[1]) == (queue, "retry.1")
     assert 29.9 <= back[2] - nacked[2] < 33  # seen by a third party, a little after each
     (first_at, first), (second_at, second) = flow.creates

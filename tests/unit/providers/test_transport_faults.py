@@ -10,6 +10,8 @@ import asyncio
 import socket
 import ssl
 import struct
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -224,6 +226,35 @@ async def test_no_answer_in_time_is_unknown(connect: Callable[..., Http]) -> Non
         http = connect(answering=0.05)
         assert await fault_of(http, server.url) is Fault.UNKNOWN
         assert len(server.requests) == 1
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_is_an_answer(
+    connect: Callable[..., Http],
+) -> None:
+    asked, answer_now, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def answer_once(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            asked.set()
+            answer_now.wait(10)
+            connection.sendall(http_answer(b"{}"))
+            answered.set()
+            connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_once, args=(listener,), daemon=True)
+        server.start()
+        http = connect(answering=0.5)
+        asking = asyncio.create_task(post(http, f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        assert await asyncio.to_thread(asked.wait, 10)
+        answer_now.set()
+        assert answered.wait(10)  # and the event loop stands still
+        time.sleep(0.6)  # noqa: ASYNC251 - the same
+        assert isinstance(await asking, Answer)
+        await http.aclose()
+        server.join(5)
 
 
 async def test_an_answer_that_trickles_in_meets_the_deadline(connect: Callable[..., Http]) -> None:

@@ -1,7 +1,7 @@
 """Values that cannot be changed, without paying for that each time one is made.
 
 A frozen dataclass sets every field through a guard; one of eight fields takes 2.2 µs to make and
-0.3 without, and an order makes some thirty values, one with forty fields. So the guard is the type
+0.3 without, and an order makes many values, one with forty-four fields. So the guard is the type
 checker's alone: to it a `value` is a frozen dataclass, and it reads all of the code. Comparing and
 hashing are those of a frozen dataclass. For values of an order's way; others have the guard.
 """

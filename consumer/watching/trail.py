@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
     from contextlib import AbstractContextManager
     from contextvars import Token
-    from types import TracebackType
 
 
 class Stage(StrEnum):
@@ -74,12 +73,7 @@ class _Followed:
     def __enter__(self) -> None:
         self._token: Token[Trail | None] = _current.set(self._trail)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _current.reset(self._token)
 
 
@@ -95,12 +89,7 @@ class _Timed:
     def __enter__(self) -> None:
         self._began = time.monotonic()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._trail is not None:
             self._trail.add(self._stage, time.monotonic() - self._began)
 

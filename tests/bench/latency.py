@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from storage.identity import client_order_id
+from tests.bench import load
 from tests.bench.contestants.identity import client_id
 from tests.bench.exchange import SYMBOLS
 from tests.bench.figures import Spread, percentile, ratios, rounded
 from tests.bench.lineup import FLOOR, OURS, STAMPED, trades
 from tests.bench.stages import ORDER, budget
+from tests.support.messages import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,15 +103,10 @@ async def _once(
 async def _load(
     run: Run, rate: float, seconds: float, draw: random.Random
 ) -> list[dict[str, object]]:
-    """Publish at random moments, so many a second; what is slow to be confirmed delays no other."""
-    loop = asyncio.get_running_loop()
+    """Publish at random moments, so many a second."""
     made = trades(max(20, round(rate * seconds)))
-    due = loop.time()
-    async with asyncio.TaskGroup() as publishing:
-        for one in made:
-            due += draw.expovariate(rate)
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            publishing.create_task(run.publish_one(one))
+    messages = [(str(one["requestId"]), encode(one)) for one in made]
+    await load.publish(run.arena.amqp, run.name, messages, rate, draw)
     return made
 
 

@@ -28,7 +28,6 @@ class GroupCommit(Generic[T, R]):
         key: two items with an equal key never stand in one group.
         alone: tells for an exception whether to write the group's items one by one.
         most: largest group.
-        writers: how many groups may be written at the same time.
         turns: of the event loop, in which what waits gathers once a group is written: the more,
             the larger the groups, and the longer what waits has to.
     """
@@ -40,7 +39,6 @@ class GroupCommit(Generic[T, R]):
         key: Callable[[T], Hashable],
         alone: Callable[[Exception], bool] = lambda _: False,
         most: int = 200,
-        writers: int = 1,
         turns: int = 2,
     ) -> None:
         self._run = run
@@ -49,18 +47,14 @@ class GroupCommit(Generic[T, R]):
         self._most = most
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._turns = turns
-        self._idle = writers
-        self._writers: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
         """Write one item with whatever else is waiting; raises what writing it raised."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._idle:
-            self._idle -= 1
-            writer = asyncio.create_task(self._write_all(), name="group-commit")
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name="group-commit")
         return await future
 
     async def _write_all(self) -> None:
@@ -70,7 +64,7 @@ class GroupCommit(Generic[T, R]):
                 for _ in range(self._turns):
                     await asyncio.sleep(0)
         finally:
-            self._idle += 1
+            self._writer = None
 
     async def _write(self, group: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

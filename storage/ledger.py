@@ -102,8 +102,7 @@ class Ledger:
         self.alive_for = max(alive_for, 2 * send_within)
         self._send_within = send_within
         self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
-        # While one statement waits for the disk, the next can be on its way.
-        self._begins = GroupCommit(self._begin_group, key=_wanted_id, alone=own_fault, writers=2)
+        self._begins = GroupCommit(self._begin_group, key=_wanted_id, alone=own_fault)
         self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)

@@ -59,13 +59,12 @@ class Store:
         self.written += group
         return [f"wrote {item.key}{item.number}" for item in group]
 
-    def committer(self, most: int = 200, writers: int = 1) -> GroupCommit[Item, str]:
+    def committer(self, most: int = 200) -> GroupCommit[Item, str]:
         return GroupCommit(
             self.write,
             key=lambda item: item.key,
             alone=lambda error: isinstance(error, PoisonError),
             most=most,
-            writers=writers,
         )
 
 
@@ -93,21 +92,6 @@ async def test_what_comes_during_a_write_shares_the_next_one() -> None:
     store.held.set()
     assert await asyncio.gather(first, *later) == ["wrote a1", "wrote b2", "wrote c2", "wrote d2"]
     assert store.groups[1:] == [[Item("b", 2), Item("c", 2), Item("d", 2)]]
-
-
-@on_virtual_time
-async def test_a_second_writer_starts_while_the_first_is_held_up_and_no_third() -> None:
-    store = Store(held=asyncio.Event())
-    commit = store.committer(writers=2)
-    writes = []
-    for number, key in enumerate("abcd"):
-        writes.append(asyncio.ensure_future(commit.submit(Item(key, number))))
-        await turns()
-    assert store.groups == [[Item("a", 0)], [Item("b", 1)]]
-    assert store.held is not None
-    store.held.set()
-    assert await asyncio.gather(*writes) == ["wrote a0", "wrote b1", "wrote c2", "wrote d3"]
-    assert [item.key for group in store.groups for item in group] == ["a", "b", "c", "d"]
 
 
 @on_virtual_time

@@ -102,7 +102,8 @@ class Ledger:
         self.alive_for = max(alive_for, 2 * send_within)
         self._send_within = send_within
         self._held: dict[Lane, int] = {}  # lanes that are ours, with their fencing numbers
-        self._begins = GroupCommit(self._begin_group, key=_wanted_id, alone=own_fault)
+        # The next statement is on its way before the orders of the last one are sent.
+        self._begins = GroupCommit(self._begin_group, key=_wanted_id, alone=own_fault, turns=0)
         self._claims = GroupCommit(self._claim_group, key=_wanted_id, alone=own_fault)
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)

@@ -108,7 +108,7 @@ class Ledger:
         # One intent of a lane at a time: its limits count what was committed before.
         self._intents = GroupCommit(self._send_group, key=_lane, alone=own_fault)
         # What became of an order is not urgent, so that more of it can share a commit.
-        self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault, turns=8)
+        self._changes = GroupCommit(self._record_group, key=_request_id, alone=own_fault, turns=24)
 
     @property
     def database(self) -> Database:

@@ -1,6 +1,6 @@
 """Orders that are ready when they are claimed: how they are told to the database, and read back.
 
-Pure. What the database does with them is `begin_ready`, migration 0073.
+Pure. What the database does with them is in `storage/sql/begin_ready.sql`.
 """
 
 from __future__ import annotations
@@ -21,38 +21,31 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from providers.limits.plan import Need
     from storage.claims import NewOrder, Ready
 
 _NOTHING = Decimal(0)
-_NO_COLUMNS: tuple[list[object], ...] = ([], [], [], [], [], [], [])
 
 
 def arguments(some: Sequence[tuple[NewOrder, Ready]]) -> tuple[object, ...]:
     """Give what `begin_ready` takes of some orders, after owner, lease and time to send."""
-    wanted, needs, wants = [], [], []
-    for new, ready in some:
-        slot = None
-        if ready.want is not None:
-            wants.append(ready.want)
-            slot = len(wants)
-            needs += [
-                (
-                    slot,
-                    need.bucket,
-                    need.units,
-                    need.pace.general,
-                    need.pace.reserved,
-                    need.pace.period_ms,
-                    need.pace.lent_ms,
-                )
-                for need in ready.want.needs
-            ]
-        wanted.append(_document(new, ready, slot))
+    wants = [ready.want for _, ready in some if ready.want is not None]
+    needs: dict[str, Need] = {}
+    units: dict[str, int] = {}
+    for want in wants:
+        for need in want.needs:
+            needs[need.bucket] = need
+            units[need.bucket] = units.get(need.bucket, 0) + need.units
+    paces = [need.pace for need in needs.values()]
     return (
-        orjson.dumps(wanted).decode(),
-        *(map(list, zip(*needs, strict=True)) if needs else _NO_COLUMNS),
-        [want.address for want in wants],
-        [want.urgent for want in wants],
+        orjson.dumps([_document(*one) for one in some]).decode(),
+        len(some),
+        list(needs),
+        list(units.values()),
+        [pace.general for pace in paces],
+        [pace.reserved for pace in paces],
+        [pace.period_ms for pace in paces],
+        list({scope for want in wants for scope in want.scopes}),
     )
 
 
@@ -105,13 +98,15 @@ def claimed(
         stop_loss=order.stop_loss,
         wanted_at=now,
     )
-    used, slot = record["slot_used"], None
-    if used is not None:
-        slot = SlotTaken(record["slot_at_s"], tuple(used))
+    slot = None
+    if ready.want is not None:
+        used = orjson.loads(record["slots_used"])
+        counts = tuple(used[need.bucket] for need in ready.want.needs)
+        slot = SlotTaken(record["slot_at_s"], counts)
     return Claimed(row, now, Lane(new.exchange, new.account, new.symbol), slot)
 
 
-def _document(new: NewOrder, ready: Ready, slot: int | None) -> Mapping[str, object]:
+def _document(new: NewOrder, ready: Ready) -> Mapping[str, object]:
     """Give an order as `begin_ready` reads it: numbers as text, so that none is ever a float."""
     order = ready.order
     return {
@@ -137,7 +132,6 @@ def _document(new: NewOrder, ready: Ready, slot: int | None) -> Mapping[str, obj
         "stop_loss": _text(order.stop_loss),
         "may_land_for": str(ready.may_land_for),
         "checked": None if ready.detail is None else orjson.Fragment(_json(ready.detail)),
-        "slot": slot,
     }
 
 

@@ -211,7 +211,10 @@ class Ledger:
     async def _begin_group(
         self, group: Sequence[tuple[NewOrder, Ready]]
     ) -> Sequence[Claimed | None]:
-        """Claim and begin what can be at once; what can't, None, is as it was."""
+        """Claim and begin orders, one of each lane; where not all can, all are as they were.
+
+        Gives None for an order that has not begun.
+        """
         firsts = {_lane_of(new): (new, ready) for new, ready in sorted(group, key=_wanted_id)}
         some = sorted(firsts.values(), key=_wanted_id)  # one order for all replicas: no deadlocks
         rows = await self._database.fetch(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -11,6 +13,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from providers.limits import windows
+from providers.limits.pacing import Pace
+from providers.limits.plan import Need, Want
+from providers.limits.quota import Published
+from providers.limits.windows import Bucket, Demand
 from providers.orders import OrderType, PositionSide
 from storage.claims import IntentLimits
 from storage.ledger import Busy, Claimed, Conflict, Lane
@@ -211,7 +218,58 @@ async def test_its_slot_counts_and_without_one_it_is_claimed_only(
     assert [sum(slot > 0 for slot in row["general"]) for row in rows] == [2], "none was lost"
 
 
-async def test_a_cool_down_lets_none_begin(database: Database, ledger: Ledger) -> None:
+async def test_slots_are_taken_as_the_rule_says(database: Database) -> None:
+    """Whichever way an order takes, the rings are as `providers.limits.windows` leaves them."""
+    ledger = open_ledger(database)
+    draw = random.Random(8)  # noqa: S311 - no secret
+    await claimed(ledger, "before")
+    period_ms, hour_ms = 600_000, 3_600_000
+    begun = []
+    for number in range(80):
+        pace = Pace(draw.randint(1, 4), draw.randint(0, 2), period_ms, draw.choice((0, hour_ms)))
+        units = draw.randint(1, 3)
+        limit = Published("orders", pace.general, period_ms)
+        want = Want("bybit", "bybit@here", (Need("b", limit, units, pace, 0),), urgent=False)
+        now = time.time_ns() // 1_000_000
+        # Some of a ring of another size, some that are only booked, some of a clock set back.
+        ages = (0, 0.5, 0.5, 0.9, 1.1, 1.1, 2, 5, -0.03, -0.5)
+        general, reserved = (
+            sorted(now - int(draw.choice(ages) * period_ms) for _ in range(size + draw.choice(off)))
+            for size, off in ((pace.general, (0, 0, 0, 1)), (pace.reserved, (0, 0, 1)))
+        )
+        await database.execute(
+            "INSERT INTO rate_buckets (bucket, units, period_ms, general, reserved) "
+            "VALUES ('b', 0, 0, $1, $2) ON CONFLICT (bucket) "
+            "DO UPDATE SET general = $1, reserved = $2, lent = 0",
+            general,
+            reserved,
+        )
+
+        claim = await _claim(ledger, new_order(f"r{number}"), want=want)
+
+        rows = await database.fetch("SELECT general, reserved FROM rate_buckets")
+        at = now if claim.slot is None else int(claim.slot.at_s * 1000)
+        model = Bucket(general, reserved)
+        demand = Demand(model, units, pace)
+        _, taken = windows.take([demand], urgent=False, now=at, patience=0)
+        assert claim.begun == taken, (number, pace, units, general, reserved, at)
+        for kept, ring in zip(rows[0], (model.general, model.reserved), strict=True):
+            assert kept == pytest.approx(ring, abs=1000), (number, pace, units, general, reserved)
+        if claim.slot is not None:
+            assert claim.slot.used == (model.within(pace, at),)
+        begun.append(claim.begun)
+        assert claim.lane is not None
+        await ledger.leave_lane(claim.lane)
+    assert 20 < sum(begun) < 60, "both ways were taken"
+
+
+@pytest.mark.parametrize("counted_before", [True, False])
+async def test_a_cool_down_lets_none_begin(
+    database: Database, ledger: Ledger, *, counted_before: bool
+) -> None:
+    if counted_before:
+        claim = await _claim(ledger, new_order("before"), want=slots(400))
+        await ledger.record(change(claim.row, OrderState.SENDING, OrderState.ACCEPTED))
     await database.execute(
         "INSERT INTO rate_cooldowns (scope, until, why) "
         "VALUES ('bybit@here ip:default', now() + interval '1 min', 'banned')"
@@ -231,6 +289,36 @@ async def test_orders_that_come_together_get_one_slot_each(ledger: Ledger) -> No
 
     assert sum(isinstance(claim, Claimed) and claim.begun for claim in claims) == 3
     assert all(isinstance(claim, Claimed) for claim in claims)
+
+
+async def test_workers_that_come_together_get_no_more_slots_than_there_are(
+    new_database: NewDatabase,
+) -> None:
+    database = await new_database()
+    ledgers = [open_ledger(database) for _ in range(4)]
+    for number, ledger in enumerate(ledgers):  # lanes and limits are known
+        for symbol in range(6):
+            name = f"{number}{symbol}"
+            await _claim(ledger, new_order(f"before {name}", symbol=f"S{name}"), want=slots(40))
+
+    async def work(number: int, ledger: Ledger, turn: int) -> list[bool]:
+        found = []
+        for symbol in range(6):
+            order = new_order(f"r{number}{symbol} {turn}", symbol=f"S{number}{symbol}")
+            claim = await ledger.claim(order, ready(order, want=slots(40)))
+            assert isinstance(claim, Claimed)
+            found.append(claim.begun)
+        return found
+
+    begun = [
+        one
+        for turn in range(3)
+        for worker in await asyncio.gather(
+            *(work(number, ledger, turn) for number, ledger in enumerate(ledgers))
+        )
+        for one in worker
+    ]
+    assert sum(begun) == 40 - 24
 
 
 async def test_one_id_for_two_trades_at_once_begins_once(ledger: Ledger) -> None:

@@ -269,6 +269,36 @@ async def test_a_request_that_is_given_up_takes_its_connection_with_it_and_leave
         await transport.aclose()
 
 
+async def test_a_turn_that_is_given_to_one_who_gives_up_just_then_goes_to_the_next() -> None:
+    release = asyncio.Event()
+
+    async def hold(
+        server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            await server.read_request(reader)
+            await release.wait()
+            writer.write(http_answer(b"{}"))
+            await writer.drain()
+
+    transport = PooledTransport(PoolLimits(1, 30.0), max_bytes=10_000)
+    async with raw_server(hold) as server:
+
+        async def ask_first() -> None:
+            await get(transport, server.url)
+            given_up.cancel()  # it has been woken by now, and has not run yet
+
+        first = asyncio.create_task(ask_first())
+        await server.until(lambda state: len(state.requests) == 1)
+        given_up = asyncio.create_task(get(transport, server.url))
+        next_one = asyncio.create_task(get(transport, server.url))
+        await asyncio.sleep(0)  # they stand in line
+        release.set()
+        await asyncio.gather(first, asyncio.wait_for(next_one, 5))
+        assert given_up.cancelled()
+        await transport.aclose()
+
+
 async def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
     transport = PooledTransport(PoolLimits(4, 0.0), max_bytes=10_000)
     async with raw_server(saying(http_answer(b"{}"))) as server:

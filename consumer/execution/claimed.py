@@ -1,4 +1,4 @@
-"""A claimed order while somebody works on it, and recording what becomes of it.
+"""An order: what is claimed of its message, while somebody works on it, and what becomes of it.
 
 Recording waits for the ledger if it is away: what happened at an exchange must not be lost.
 """
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Unpack
 from consumer.watching.measuring import count_order
 from consumer.watching.trail import Stage, timed
 from storage.errors import LedgerUnavailable
-from storage.ledger import Change
+from storage.identity import client_order_id, fingerprint
+from storage.ledger import Change, NewOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from consumer.contract.message import TradeMessage
     from consumer.gate import LedgerGate
     from providers.clock import Clock
     from storage.ledger import ChangeDetails, Claimed, Lane, Ledger
@@ -93,3 +95,21 @@ class Recorder:
                     count_order(order.row.exchange, after)
                 order.state = after
                 return
+
+
+def new_order(message: TradeMessage, exchange: str, received_at: datetime) -> NewOrder:
+    """Say what the ledger keeps of a message."""
+    return NewOrder(
+        request_id=message.request_id,
+        client_order_id=client_order_id(message.request_id, message.account),
+        fingerprint=fingerprint(message.terms),
+        payload=message.document,
+        exchange=exchange,
+        account=message.account,
+        symbol=message.symbol,
+        action=message.action,
+        quantity=message.quantity,
+        price=message.price,
+        queued_at=message.queued_at,
+        received_at=received_at,
+    )

@@ -17,12 +17,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from consumer.controls.limits import exceeded
 from consumer.controls.permission import Denial
 from consumer.controls.weighing import Weighed, weigh
-from consumer.execution.claimed import ClaimedOrder, Recorder
+from consumer.execution.claimed import ClaimedOrder, Recorder, new_order
 from consumer.execution.meaning import (
     CACHE_IN_DOUBT,
     confirm_after,
@@ -34,9 +32,10 @@ from consumer.execution.meaning import (
 )
 from consumer.execution.ready import Readiness
 from consumer.execution.resolver import Resolver
+from consumer.execution.sending import LastLook, sent
 from consumer.outcome import Outcome, OutcomeKind
 from consumer.watching.measuring import count_order
-from consumer.watching.trail import Stage, left, taken, timed
+from consumer.watching.trail import Stage, taken, timed
 from providers.errors import (
     ExchangeError,
     ExchangeUnavailable,
@@ -48,11 +47,10 @@ from providers.errors import (
 )
 from providers.exchange import ReadsMany, TellsLoad, offers
 from providers.limits.limiter import Joined
-from providers.outcomes import OutcomeClass, Placement, PlacementKind
+from providers.outcomes import OutcomeClass, PlacementKind
 from providers.values import value
 from storage.errors import ClaimLost, LedgerUnavailable, LimitExceeded
-from storage.identity import client_order_id, fingerprint
-from storage.ledger import Busy, Claimed, Conflict, Intent, Lane, NewOrder, Settled
+from storage.ledger import Busy, Claimed, Conflict, Intent, Lane, Settled
 from storage.states import OrderState
 
 if TYPE_CHECKING:
@@ -68,11 +66,10 @@ if TYPE_CHECKING:
     from providers.clock import Clock
     from providers.exchange import ExchangeClient
     from providers.orders import PreparedOrder
-    from providers.outcomes import Permit
+    from providers.outcomes import Placement
     from providers.router import ExchangeRouter
-    from storage.ledger import Claim, Ledger
+    from storage.ledger import Claim, Ledger, NewOrder
 
-_log = structlog.get_logger(__name__)
 _ASK_FIRST = 0.01  # seconds until the first second try; each later one waits twice as long
 _ASK_AGAIN = 0.05  # at most, until an order, or its lane, is asked for again
 BUSY = "BUSY"
@@ -353,8 +350,8 @@ class Executor:
             return await self._defer(
                 job, "TOO_SLOW", "the intent's commit took too long; nothing was sent"
             )
-        look = _LastLook(partial(self._denial, job), partial(self._too_late, began))
-        placement = await _sent(client, prepared, look)
+        look = LastLook(partial(self._denial, job), partial(self._too_late, began))
+        placement = await sent(client, prepared, look)
         if look.denial is not None and placement.outcome_class is OutcomeClass.NOT_PERMITTED:
             return await self._deny(job, look.denial)
         return await self._placed(job, client, placement)
@@ -476,58 +473,3 @@ class Executor:
     async def _leave(self, job: _Job, code: str, why: str) -> Outcome:
         await self._recorder.record(job.order, OrderState.CANCELED, code=code, message=why)
         return Outcome(OutcomeKind.NOTHING_TO_DO, code, why, job.order.state, exchange=job.exchange)
-
-
-class _LastLook:
-    """A permit that remembers why it was refused.
-
-    Args:
-        look: says what forbids the order.
-        too_late: says that the time for a signature is over.
-    """
-
-    def __init__(
-        self, look: Callable[[], Denial | None], too_late: Callable[[], str | None]
-    ) -> None:
-        self._look = look
-        self._too_late = too_late
-        self.denial: Denial | None = None
-
-    def __call__(self) -> str | None:
-        self.denial = self._look()
-        return self._too_late() if self.denial is None else self.denial.says
-
-
-async def _sent(client: ExchangeClient, order: PreparedOrder, permit: Permit) -> Placement:
-    """Place an order; an exception out of a client means that nothing is known."""
-    try:
-        left()
-        with timed(Stage.WIRE):
-            return await client.place(order, permit)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the order may have been sent
-        _log.error(
-            "placing raised; the outcome counts as unknown",
-            exchange=client.name,
-            error=type(error).__name__,
-        )
-        return Placement(
-            PlacementKind.UNKNOWN, OutcomeClass.UNKNOWN, type(error).__name__, "internal error"
-        )
-
-
-def new_order(message: TradeMessage, exchange: str, received_at: datetime) -> NewOrder:
-    """Say what the ledger keeps of a message."""
-    return NewOrder(
-        request_id=message.request_id,
-        client_order_id=client_order_id(message.request_id, message.account),
-        fingerprint=fingerprint(message.terms),
-        payload=message.document,
-        exchange=exchange,
-        account=message.account,
-        symbol=message.symbol,
-        action=message.action,
-        quantity=message.quantity,
-        price=message.price,
-        queued_at=message.queued_at,
-        received_at=received_at,
-    )

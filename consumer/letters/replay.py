@@ -21,7 +21,7 @@ from consumer.controls.registry import Registry
 from consumer.controls.routing import route
 from consumer.controls.snapshot import Snapshot
 from consumer.errors import MalformedMessage
-from consumer.execution.executor import new_order
+from consumer.execution.claimed import new_order
 from consumer.queue.dead_letters import REPLAY_OF, producers_headers
 from providers.registry import load_providers
 from storage import replays

@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from consumer.execution.executor import Executor, new_order
+from consumer.execution.claimed import new_order
+from consumer.execution.executor import Executor
 from consumer.gate import LedgerGate
 from providers.orders import OrderStatus, OrderType, PreparedOrder, Side
 from storage.identity import client_order_id

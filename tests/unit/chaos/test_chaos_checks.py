@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from consumer.execution.executor import new_order
+from consumer.execution.claimed import new_order
 from storage.identity import client_order_id
 from storage.orders import OrderEvent, OrderRow
 from storage.states import OrderState

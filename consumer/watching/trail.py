@@ -74,7 +74,10 @@ class _Followed:
         self._token: Token[Trail | None] = _current.set(self._trail)
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+        try:  # noqa: SIM105 - a context manager of Python's costs an order more than this one
+            _current.reset(self._token)
+        except ValueError:
+            pass  # the task was collected without having ended, in the middle of another's work
 
 
 class _Timed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 
 import pytest
 
@@ -51,6 +52,22 @@ async def test_messages_side_by_side_keep_their_trails_apart() -> None:
 
     assert set(one.seconds) == {Stage.CLAIM}
     assert set(other.seconds) == {Stage.INTENT}
+
+
+def test_one_that_ends_in_the_middle_of_another_leaves_that_its_trail() -> None:
+    """As a task does that is collected without having ended: in whatever context comes along."""
+
+    async def work() -> None:
+        with followed(Trail()):
+            await asyncio.sleep(0)
+
+    killed, other = work(), Trail()
+    copy_context().run(killed.send, None)
+    with followed(other):
+        killed.close()
+        left()
+
+    assert other.to_wire is not None
 
 
 def test_outside_of_a_message_nothing_is_noted() -> None:

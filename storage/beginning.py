@@ -100,7 +100,7 @@ def claimed(
     )
     slot = None
     if ready.want is not None:
-        used = orjson.loads(record["slots_used"])
+        used = orjson.loads(record["slots_used"] or "{}")  # nothing is counted of some requests
         counts = tuple(used[need.bucket] for need in ready.want.needs)
         slot = SlotTaken(record["slot_at_s"], counts)
     return Claimed(row, now, Lane(new.exchange, new.account, new.symbol), slot)

@@ -30,22 +30,27 @@ WITH wanted AS MATERIALIZED (
 ), ring AS MATERIALIZED (
     SELECT b.bucket, n.units, n.general, n.reserved, n.period_ms,
         cardinality(b.general) = n.general AND cardinality(b.reserved) = n.reserved
-        AND b.general[n.units] + n.period_ms <= t.now_ms AND b.general[n.general] <= t.now_ms
-        AND coalesce(b.reserved[n.reserved], 0) <= t.now_ms + 30000 AS fits  -- or a clock was set back
+        AND n.units <= n.general AS fits,
+        greatest(
+            b.general[n.units] + n.period_ms,  -- then there are as many that all may use
+            b.general[n.general],  -- and none of these is booked ahead
+            b.reserved[n.reserved] - 30000  -- or a clock was set back
+        ) AS free_at_ms
     FROM unnest($6::text[], $7::integer[], $8::integer[], $9::integer[], $10::integer[])
         AS n (bucket, units, general, reserved, period_ms)
     JOIN rate_buckets b USING (bucket)
-    CROSS JOIN LATERAL (SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now_ms) AS t
     WHERE (SELECT count(*) FROM got) = $5
     ORDER BY b.bucket
     FOR UPDATE OF b
 ), plain AS MATERIALIZED (
     SELECT at_s, floor(at_s * 1000)::bigint AS now_ms
     FROM (
-        SELECT extract(epoch FROM clock_timestamp())::float8 AS at_s
+        -- the time when all locks are there, however long that took
+        SELECT extract(epoch FROM clock_timestamp())::float8 AS at_s, max(free_at_ms) AS free_at_ms
         FROM ring HAVING count(*) FILTER (WHERE fits) = cardinality($6)
-    ) AS now
-    WHERE (SELECT count(*) FROM got) = $5
+    ) AS locked
+    WHERE coalesce(free_at_ms, 0) <= floor(at_s * 1000)
+      AND (SELECT count(*) FROM got) = $5
       AND NOT EXISTS (
           SELECT FROM rate_cooldowns c WHERE c.scope = ANY ($11::text[]) AND c.until > clock_timestamp())
 ), taken AS (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,6 +23,7 @@ from providers.orders import OrderType, PositionSide
 from storage.claims import IntentLimits
 from storage.ledger import Busy, Claimed, Conflict, Lane
 from storage.orders import get_events, get_order
+from storage.postgres import statement
 from storage.states import OrderState
 from tests.support.ledgers import (
     bring,
@@ -33,6 +35,7 @@ from tests.support.ledgers import (
     ready,
     slots,
 )
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from storage.ledger import Claim, Ledger, NewOrder
@@ -61,6 +64,28 @@ async def _claim(ledger: Ledger, new: NewOrder, **fields: object) -> Claimed:
     claim = await ledger.claim(new, ready(new, **fields))
     assert isinstance(claim, Claimed), claim
     return claim
+
+
+async def _workers(database: Database, want: Want) -> list[Ledger]:
+    """Workers with a lane each, S0 to S3, which have all taken a slot before."""
+    ledgers = [open_ledger(database) for _ in range(4)]
+    for number, ledger in enumerate(ledgers):
+        await _claim(ledger, new_order(f"before {number}", symbol=f"S{number}"), want=want)
+    return ledgers
+
+
+def _note_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the statements by which orders are claimed, from now on."""
+    names = {statement(name): name for name in ("begin_ready", "claim")}
+    asked = Counter[str]()
+    fetch = database.fetch
+
+    async def noting(query: str, *args: object) -> list[asyncpg.Record]:
+        asked[names.get(query, query)] += 1
+        return await fetch(query, *args)
+
+    monkeypatch.setattr(database, "fetch", noting)
+    return asked
 
 
 def _at_most(orders: int) -> IntentLimits:
@@ -218,6 +243,18 @@ async def test_its_slot_counts_and_without_one_it_is_claimed_only(
     assert [sum(slot > 0 for slot in row["general"]) for row in rows] == [2], "none was lost"
 
 
+async def test_one_of_whose_request_nothing_is_counted_begins(database: Database) -> None:
+    ledger = open_ledger(database)
+    await claimed(ledger, "before")
+    want = Want("bybit", "bybit@here", (), urgent=False)
+
+    claim = await _claim(ledger, new_order("r1"), want=want)
+
+    assert claim.begun
+    assert claim.slot is not None
+    assert claim.slot.used == ()
+
+
 async def test_slots_are_taken_as_the_rule_says(database: Database) -> None:
     """Whichever way an order takes, the rings are as `providers.limits.windows` leaves them."""
     ledger = open_ledger(database)
@@ -295,30 +332,43 @@ async def test_workers_that_come_together_get_no_more_slots_than_there_are(
     new_database: NewDatabase,
 ) -> None:
     database = await new_database()
-    ledgers = [open_ledger(database) for _ in range(4)]
-    for number, ledger in enumerate(ledgers):  # lanes and limits are known
-        for symbol in range(6):
-            name = f"{number}{symbol}"
-            await _claim(ledger, new_order(f"before {name}", symbol=f"S{name}"), want=slots(40))
+    want = slots(4)
+    ledgers = await _workers(database, want)
+    orders = [new_order(f"r{number}", symbol=f"S{number}") for number in range(4)]
 
-    async def work(number: int, ledger: Ledger, turn: int) -> list[bool]:
-        found = []
-        for symbol in range(6):
-            order = new_order(f"r{number}{symbol} {turn}", symbol=f"S{number}{symbol}")
-            claim = await ledger.claim(order, ready(order, want=slots(40)))
-            assert isinstance(claim, Claimed)
-            found.append(claim.begun)
-        return found
-
-    begun = [
-        one
-        for turn in range(3)
-        for worker in await asyncio.gather(
-            *(work(number, ledger, turn) for number, ledger in enumerate(ledgers))
+    async def all_wait() -> bool:
+        rows = await database.fetch(
+            "SELECT FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        for one in worker
-    ]
-    assert sum(begun) == 40 - 24
+        return len(rows) == len(orders)
+
+    await database.execute("UPDATE rate_buckets SET general[1] = 0")  # one is free again
+    async with database.connection() as other, other.transaction():
+        await other.execute("SELECT FROM rate_buckets FOR UPDATE")
+        claiming = asyncio.gather(
+            *(_claim(*one, want=want) for one in zip(ledgers, orders, strict=True))
+        )
+        await eventually(all_wait, what="all wait for the slots")
+
+    assert sum(claim.begun for claim in await claiming) == 1
+
+
+async def test_to_wait_for_anothers_commit_is_no_reason_to_take_the_long_way(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await new_database()
+    want = slots(400)
+    ledgers = await _workers(database, want)
+    asked = _note_statements(database, monkeypatch)
+
+    async def work(number: int, ledger: Ledger) -> None:
+        for turn in range(12):
+            await _claim(ledger, new_order(f"r{number} {turn}", symbol=f"S{number}"), want=want)
+
+    await asyncio.gather(*(work(*one) for one in enumerate(ledgers)))
+
+    assert asked == {"begin_ready": 48}
 
 
 async def test_one_id_for_two_trades_at_once_begins_once(ledger: Ledger) -> None:

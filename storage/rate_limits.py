@@ -23,7 +23,7 @@ from storage.group_commit import GroupCommit
 from storage.postgres import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -122,6 +122,7 @@ class SharedLimiter:
         if self._local is not None and asked_at < self._try_again_at:
             return self._own_share(self._local, want, patience)
         self._beat(asked_at)
+        known = self._known.ends(want.scopes)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._group.submit(_Ask(next(self._numbers), want, patience))
@@ -129,7 +130,7 @@ class SharedLimiter:
             return self._own_share(self._degrade(error), want, patience)
         self._recover()
         if isinstance(answer, Slot):
-            self._known.forget(want.scopes)  # somebody has ended them
+            self._known.forget(known)  # somebody has ended them
             for need in want.needs:
                 self._booked_until[need.bucket] = answer.at
         return answer
@@ -148,8 +149,11 @@ class SharedLimiter:
         return want
 
     def joined(self, want: Want, taken: Joined) -> Slot:
-        """The slot that was taken in the ledger's commit."""
-        self._known.forget(want.scopes)
+        """The slot that was taken in the ledger's commit.
+
+        A cool-down that is known by now began after it was asked for, and stays in force.
+        """
+        del want
         if taken.at_s is None:
             return Slot(taken.answered_at)
         at = self._readings.local(taken.asked_at, taken.answered_at, taken.at_s)
@@ -178,7 +182,8 @@ class SharedLimiter:
         self._storing.cool_down(scope, seconds, why)
         self._known.cool_down(scope, seconds, why)
         until = self._clock.monotonic() + seconds
-        self._run(self._store(scope, until, why[:_WHY_MOST].replace("\x00", "")))
+        storing = self._storing.ends([scope])
+        self._run(self._store(scope, until, why[:_WHY_MOST].replace("\x00", ""), storing))
 
     def charge(self, need: Need, units: int) -> None:
         """Count units that others have used of the same limit."""
@@ -235,7 +240,9 @@ class SharedLimiter:
         seconds: float | None = rows[0]["seconds"]
         return seconds
 
-    async def _store(self, scope: str, until: float, why: str) -> None:
+    async def _store(
+        self, scope: str, until: float, why: str, storing: Mapping[str, float]
+    ) -> None:
         """Store a cool-down, as often as it takes."""
         while (left := until - self._clock.monotonic()) > 0:
             try:
@@ -246,7 +253,7 @@ class SharedLimiter:
                 await asyncio.sleep(_STORE_AGAIN)
             else:
                 break
-        self._storing.forget([scope])
+        self._storing.forget(storing)
 
     async def _charge(self, used: Sequence[tuple[Need, int]]) -> None:
         with contextlib.suppress(LedgerUnavailable):

@@ -19,7 +19,7 @@ from providers.limits.windows import Bucket, Demand, charge, take
 from providers.values import value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from providers.clock import Clock
     from providers.limits.plan import Need, Rules, Want
@@ -149,10 +149,15 @@ class OpenLimiter:
         left = until - self._clock.monotonic()
         return left if left > 0 else None
 
-    def forget(self, scopes: Iterable[str]) -> None:
-        """End the cool-downs of these scopes."""
-        for scope in scopes:
-            self._cooling.pop(scope, None)
+    def ends(self, scopes: Iterable[str]) -> dict[str, float]:
+        """When the cool-downs of these scopes end that are known: monotonic seconds, by scope."""
+        return {scope: self._cooling[scope] for scope in scopes if scope in self._cooling}
+
+    def forget(self, ends: Mapping[str, float]) -> None:
+        """End cool-downs that end then; one that was made longer since goes on."""
+        for scope, until in ends.items():
+            if self._cooling.get(scope) == until:
+                del self._cooling[scope]
 
     def cool_down(self, scope: str, seconds: float, why: str) -> None:
         """Let nothing leave for a scope for so long."""

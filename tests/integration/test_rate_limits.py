@@ -13,11 +13,12 @@ import pytest
 
 from providers.clock import SystemClock
 from providers.limits import bybit
-from providers.limits.limiter import Closed, Slot
+from providers.limits.limiter import Closed, Joined, Slot
 from providers.limits.pacing import Pace
 from providers.limits.plan import Need, Plan, Rules, Want
 from providers.limits.quota import Published
 from providers.limits.windows import Bucket, Demand, charge, take
+from storage.postgres import statement
 from storage.rate_limits import (
     SharedLimiter,
     clear_cool_downs,
@@ -28,6 +29,8 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    import asyncpg
 
     from storage.postgres import Database
     from tests.conftest import NewDatabase
@@ -216,6 +219,36 @@ async def test_a_cool_down_of_one_limit_leaves_the_others_open(database: Databas
         own.cool_down(CREATE.needs[0].bucket, 30.0, "10006")
         assert isinstance(await own.take(CREATE, 5.0), Closed)
         assert isinstance(await own.take(CLOCK, 5.0), Slot)
+
+
+@pytest.mark.parametrize("with_the_commit", [True, False])
+async def test_a_cool_down_that_begins_before_a_slot_is_answered_stays_in_force(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, with_the_commit: bool
+) -> None:
+    """Whoever answers has not seen it, be it the ledger with a commit."""
+    fetch = database.fetch
+
+    async def cool_down_meanwhile() -> None:
+        monkeypatch.undo()
+        own.cool_down(PLAN.address, 30.0, "http-403")
+        await eventually(lambda: not own._storing.ends(CREATE.scopes), what="it to be stored")
+
+    async def fetch_slowly(query: str, *args: object) -> list[asyncpg.Record]:
+        rows = await fetch(query, *args)
+        if query == statement("take_slots"):
+            await cool_down_meanwhile()
+        return rows
+
+    async with limiter(database) as own:
+        if with_the_commit:
+            want = own.joins(CREATE)
+            assert want is not None
+            await cool_down_meanwhile()
+            own.joined(want, Joined(asked_at=0.0, answered_at=1.0, at_s=0.5))
+        else:
+            monkeypatch.setattr(database, "fetch", fetch_slowly)
+            assert isinstance(await own.take(CREATE, 0.0), Slot)
+        assert own.shut(CREATE.scopes) is not None
 
 
 async def test_without_the_database_a_share_is_kept_and_it_is_gone_back_to(

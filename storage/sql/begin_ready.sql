@@ -51,8 +51,7 @@ WITH wanted AS MATERIALIZED (
     ) AS locked
     WHERE coalesce(free_at_ms, 0) <= floor(at_s * 1000)
       AND (SELECT count(*) FROM got) = $5
-      AND NOT EXISTS (
-          SELECT FROM rate_cooldowns c WHERE c.scope = ANY ($11::text[]) AND c.until > clock_timestamp())
+      AND NOT cooling_down($11::text[], at_s)
 ), taken AS (
     UPDATE rate_buckets b SET
         units = r.general + r.reserved,

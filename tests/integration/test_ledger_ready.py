@@ -25,6 +25,7 @@ from storage.ledger import Busy, Claimed, Conflict, Lane
 from storage.orders import get_events, get_order
 from storage.postgres import statement
 from storage.states import OrderState
+from tests.support.databases import waiting_for_locks
 from tests.support.ledgers import (
     bring,
     buy,
@@ -336,12 +337,8 @@ async def test_workers_that_come_together_get_no_more_slots_than_there_are(
     ledgers = await _workers(database, want)
     orders = [new_order(f"r{number}", symbol=f"S{number}") for number in range(4)]
 
-    async def all_wait() -> bool:
-        rows = await database.fetch(
-            "SELECT FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return len(rows) == len(orders)
+    async def four_wait() -> bool:
+        return await waiting_for_locks(database) == 4
 
     await database.execute("UPDATE rate_buckets SET general[1] = 0")  # one is free again
     async with database.connection() as other, other.transaction():
@@ -349,9 +346,27 @@ async def test_workers_that_come_together_get_no_more_slots_than_there_are(
         claiming = asyncio.gather(
             *(_claim(*one, want=want) for one in zip(ledgers, orders, strict=True))
         )
-        await eventually(all_wait, what="all wait for the slots")
+        await eventually(four_wait, what="all wait for the slots")
 
     assert sum(claim.begun for claim in await claiming) == 1
+
+
+async def test_a_cool_down_that_begins_while_slots_are_waited_for_lets_none_begin(
+    new_database: NewDatabase,
+) -> None:
+    database = await new_database()
+    want = slots(400)
+    ledger, *_ = await _workers(database, want)
+    async with database.connection() as other, other.transaction():
+        await other.execute("SELECT FROM rate_buckets FOR UPDATE")
+        claiming = asyncio.create_task(_claim(ledger, new_order("r1", symbol="S0"), want=want))
+        await eventually(lambda: waiting_for_locks(database), what="the slots are waited for")
+        await database.execute(
+            "INSERT INTO rate_cooldowns (scope, until, why) "
+            "VALUES ('bybit@here ip:default', now() + interval '1 min', 'banned')"
+        )
+
+    assert not (await claiming).begun
 
 
 async def test_to_wait_for_anothers_commit_is_no_reason_to_take_the_long_way(

@@ -151,3 +151,12 @@ def run_apart(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a loop of its own, also where a loop runs already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+async def waiting_for_locks(database: Database) -> int:
+    """How many statements wait for a lock just now."""
+    rows = await database.fetch(
+        "SELECT FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return len(rows)

@@ -39,7 +39,7 @@ def client_of(server: RawServer) -> BinanceClient:
         binance_api_secret=SecretStr(SECRET),
         binance_base_url=HttpUrl(f"{server.url}/binance"),
         exchange_request_timeout=0.3,
-        exchange_connect_timeout=0.3,
+        exchange_connect_timeout=5.0,  # what is waited for is an answer
     )
     return PROVIDER.create_client(settings)
 
